@@ -1,0 +1,111 @@
+public import NIOCore
+
+/// A command as the bytes that go to Redis: an array of binary-safe strings, so no argument can become a command.
+public struct RedisCommand: Sendable {
+    /// The whole command in RESP.
+    private(set) var encoded: ByteBuffer
+    private var missingArguments: Int
+
+    /// Begins a command of `argumentCount` arguments after its name; that many ``append(_:)`` must follow.
+    public init(_ name: StaticString, argumentCount: Int, capacity: Int = 96) {
+        self.encoded = ByteBufferAllocator().buffer(capacity: capacity)
+        self.missingArguments = argumentCount + 1
+        self.encoded.writeInteger(UInt8(ascii: "*"))
+        self.encoded.writeDecimal(argumentCount + 1)
+        self.encoded.writeLineEnd()
+        self.appendRaw(UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount))
+    }
+
+    /// A command of text arguments, for the slow paths.
+    public init(_ name: StaticString, _ arguments: String...) {
+        self.init(name, arguments)
+    }
+
+    public init(_ name: StaticString, _ arguments: [String]) {
+        self.init(name, argumentCount: arguments.count)
+        for argument in arguments { self.append(argument) }
+    }
+
+    /// `HGETALL {prefix}{id}`, the read of an L1 miss.
+    public static func hashGetAll(prefix: some Collection<UInt8>, id: some Collection<UInt8>) -> RedisCommand {
+        let length = prefix.count + id.count
+        var command = RedisCommand(capacity: length + 48)
+        command.encoded.writeStaticString("*2\r\n$7\r\nHGETALL\r\n$")
+        command.encoded.writeDecimal(length)
+        command.encoded.writeLineEnd()
+        command.encoded.writeBytes(prefix)
+        command.encoded.writeBytes(id)
+        command.encoded.writeLineEnd()
+        return command
+    }
+
+    private init(capacity: Int) {
+        encoded = ByteBufferAllocator().buffer(capacity: capacity)
+        missingArguments = 0
+    }
+
+    /// Whether as many arguments were appended as announced.
+    public var isComplete: Bool { missingArguments == 0 }
+
+    /// Bytes on the wire.
+    public var byteCount: Int { encoded.readableBytes }
+
+    public mutating func append(_ argument: String) {
+        var argument = argument
+        argument.withUTF8 { appendRaw(UnsafeRawBufferPointer($0)) }
+    }
+
+    public mutating func append(_ argument: ByteBuffer) {
+        argument.withUnsafeReadableBytes { appendRaw($0) }
+    }
+
+    public mutating func append(_ argument: some BinaryInteger) {
+        append(String(argument))
+    }
+
+    /// Appends one argument made of two parts, such as a key's prefix and the rest of it.
+    public mutating func append(_ first: some Collection<UInt8>, _ second: some Collection<UInt8>) {
+        beginArgument(length: first.count + second.count)
+        encoded.writeBytes(first)
+        encoded.writeBytes(second)
+        encoded.writeLineEnd()
+    }
+
+    public mutating func append(_ argument: some Collection<UInt8>) {
+        append(argument, EmptyCollection())
+    }
+
+    private mutating func appendRaw(_ argument: UnsafeRawBufferPointer) {
+        beginArgument(length: argument.count)
+        encoded.writeBytes(argument)
+        encoded.writeLineEnd()
+    }
+
+    private mutating func beginArgument(length: Int) {
+        assert(missingArguments > 0, "more arguments than the command announced")
+        missingArguments -= 1
+        encoded.writeInteger(UInt8(ascii: "$"))
+        encoded.writeDecimal(length)
+        encoded.writeLineEnd()
+    }
+}
+
+extension ByteBuffer {
+    fileprivate mutating func writeLineEnd() {
+        writeInteger(0x0D0A as UInt16)
+    }
+
+    /// Writes a number that is not negative without making a `String` of it.
+    fileprivate mutating func writeDecimal(_ value: Int) {
+        if value < 10 {
+            writeInteger(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value))
+        } else if value < 100 {
+            let tens = UInt16(truncatingIfNeeded: value / 10)
+            writeInteger(0x3030 + tens << 8 + UInt16(truncatingIfNeeded: value % 10))
+        } else {
+            writeDecimal(value / 100)
+            writeInteger(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value / 10 % 10))
+            writeInteger(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: value % 10))
+        }
+    }
+}
