@@ -1,0 +1,105 @@
+public import TrackingModel
+
+/// Somebody who waits for a program.
+public protocol ProgramWaiter: AnyObject {
+    func programArrived(_ outcome: ProgramCache.Outcome)
+}
+
+extension ProgramCache {
+    /// One read that is under way; all who miss the same id wait for it.
+    struct Load {
+        var waiters: [any ProgramWaiter]
+        let epoch: UInt32
+        /// The newest push since the read began.
+        var pushed: Program?
+        /// A push without a version came: what the read brings may be older, so read again.
+        var mustReadAgain = false
+    }
+
+    /// True: the caller has to read the program from the source. False: somebody else's read is under way.
+    public mutating func beginLoad(_ id: ProgramID, waiter: any ProgramWaiter) -> Bool {
+        guard self.loads[id] == nil else {
+            self.loads[id]?.waiters.append(waiter)
+            return false
+        }
+        self.loads[id] = Load(waiters: [waiter], epoch: self.epoch)
+        return true
+    }
+
+    public enum LoadEnd {
+        case settled(Outcome, waiters: [any ProgramWaiter])
+        case readAgain
+    }
+
+    /// Enters what a read brought.
+    public mutating func endLoad(_ id: ProgramID, _ reading: ProgramReading, now: UInt64) -> LoadEnd {
+        guard let load = self.loads[id] else { return .settled(.unreachable, waiters: []) }
+        if self.isDoubtful(reading, load) {
+            // The new read begins after every push so far, so it needs none of them.
+            self.loads[id] = Load(waiters: load.waiters, epoch: self.epoch)
+            return .readAgain
+        }
+        self.loads[id] = nil
+        return .settled(self.outcome(of: load, id, reading, now: now), waiters: load.waiters)
+    }
+
+    /// Whether the source may have changed after it answered, or before what was pushed: nothing says which is older.
+    private func isDoubtful(_ reading: ProgramReading, _ load: Load) -> Bool {
+        switch reading {
+        case .program: load.mustReadAgain
+        case .absent, .malformed: load.mustReadAgain || load.pushed != nil
+        case .unreachable: false
+        }
+    }
+
+    private mutating func outcome(of load: Load, _ id: ProgramID, _ reading: ProgramReading, now: UInt64) -> Outcome {
+        if let program = self.newest(load.pushed, id, reading) {
+            if let index = self.held(id), let held = self.programs[index].entry.version,
+                let version = program.version, held >= version
+            {
+                self.refresh(index, epoch: load.epoch, now: now)
+                return .program(self.programs[index].entry, isStale: false)
+            }
+            return .program(self.keep(program, epoch: load.epoch, now: now), isStale: false)
+        }
+        switch reading {
+        case .program, .absent:
+            if let index = self.held(id) {
+                // No deletion has come yet that says which versions are gone.
+                if let version = self.programs[index].entry.version, version < .max {
+                    self.pass(id, version: version + 1)
+                }
+                self.programs.remove(index)
+            }
+            self.keepAbsence(of: id, .unknown, epoch: load.epoch, now: now)
+            return .unknown
+        case .malformed:
+            self.keepAbsence(of: id, .malformed, epoch: load.epoch, now: now)
+            return .malformed
+        case .unreachable:
+            return self.staleOutcome(id, now: now)
+        }
+    }
+
+    /// The newer of the push and the reading, unless it was deleted in that version.
+    private func newest(_ pushed: Program?, _ id: ProgramID, _ reading: ProgramReading) -> Program? {
+        var newest = pushed
+        // A newer one than the push may have been held, and given way.
+        if case .unreachable = reading, !self.remembersAll { newest = nil }
+        if case .program(let read) = reading, (newest?.version ?? -1) <= (read.version ?? -1) || newest == nil {
+            newest = read
+        }
+        guard let program = newest else { return nil }
+        if let version = program.version, let deleted = self.tombstones[id], version <= deleted { return nil }
+        return program
+    }
+
+    private mutating func staleOutcome(_ id: ProgramID, now: UInt64) -> Outcome {
+        guard let index = self.held(id), now < self.programs[index].freshUntil &+ self.limits.staleMax else {
+            return .unreachable
+        }
+        self.programs[index].staleUntil = now &+ self.limits.staleRetry
+        self.programs.touch(index)
+        return .program(self.programs[index].entry, isStale: true)
+    }
+}
