@@ -1,0 +1,121 @@
+/// Reads the records of a journal directory, or of a quarantine, without owning it: also while a service writes to it.
+///
+/// It takes no lock, changes nothing, and remembers how far it came.
+public struct JournalArchive {
+    private let directory: String
+    private let files = DiskFileSystem()
+    /// The first sequence that was not given yet.
+    private var expected: UInt64 = 0
+    private var open: OpenSegment?
+    private var damagedSeen: Set<String> = []
+    /// Segments that were read to their end at least once.
+    private var looked: Set<UInt64> = []
+
+    private struct OpenSegment {
+        var id: UInt64
+        var scanner: SegmentScanner
+        var first: UInt64
+    }
+
+    public init(directory: String) {
+        self.directory = directory
+    }
+
+    /// Whether there is something of a journal in the directory.
+    public static func isJournal(_ directory: String) -> Bool {
+        let names = (try? DiskFileSystem().list(directory)) ?? []
+        return names.contains { $0.hasSuffix(".seg") || $0.hasSuffix(".damaged") }
+    }
+
+    /// Calls `body` with every record that was not given yet: first those of whole batches, in order, then what can be
+    /// made out in damaged bytes of a quarantine.
+    ///
+    /// - Throws: what `body` throws; a directory that cannot be listed has no records.
+    public mutating func read(_ body: (JournalRecord, _ isDamaged: Bool) throws -> Void) rethrows {
+        let names = ((try? self.files.list(self.directory)) ?? []).sorted()
+        let ids = names.compactMap { JournalPaths.id(of: $0, suffix: ".seg") }
+        for (index, id) in ids.enumerated() where id >= self.open?.id ?? 0 {
+            if self.open?.id != id {
+                guard let segment = self.openSegment(id, ids) else { continue }
+                self.open = segment
+            }
+            let isLast = index == ids.count - 1
+            let limit = isLast ? nil : self.openSegment(ids[index + 1], ids)?.first
+            try self.readOpen(limit: limit, resync: !isLast, body)
+        }
+        for name in names where name.hasSuffix(".damaged") && self.damagedSeen.insert(name).inserted {
+            try self.salvage(name, body)
+        }
+    }
+
+    private func openSegment(_ id: UInt64, _ ids: [UInt64]) -> OpenSegment? {
+        let path = JournalPaths(directory: self.directory)
+        guard let file = try? self.files.openToRead(path.segment(id)) else { return nil }
+        let segment = SegmentFile(file, id: id)
+        if case .header(let header) = segment.finding {
+            let scanner = SegmentScanner(file, seed: header.seed, limit: segment.limit)
+            return OpenSegment(id: id, scanner: scanner, first: header.firstSequence)
+        }
+        // Its own headers are damaged: a neighbour knows the journal's instance.
+        for other in ids where other != id {
+            guard let file = try? self.files.openToRead(path.segment(other)),
+                case .header(let header) = SegmentFile(file, id: other).finding
+            else { continue }
+            let seed = SegmentHeader.seed(id: id, instance: header.instance)
+            return OpenSegment(
+                id: id,
+                scanner: SegmentScanner(segment.file, seed: seed, limit: segment.limit),
+                first: 0
+            )
+        }
+        return nil
+    }
+
+    /// - Parameter limit: what stands here from this sequence on is superseded by the next segment.
+    private mutating func readOpen(
+        limit: UInt64?,
+        resync: Bool,
+        _ body: (JournalRecord, Bool) throws -> Void
+    ) rethrows {
+        guard let scanner = self.open?.scanner else { return }
+        scanner.refresh()
+        // Damage in the newest segment is skipped when it is met first; later a frame may be half written at its end.
+        let isFirstLook = self.looked.insert(self.open?.id ?? 0).inserted
+        while let frame = scanner.next(resync: resync || isFirstLook) {
+            if let limit, limit > 0, frame.header.firstSequence >= limit { return }
+            if frame.header.isVoid { continue }
+            var sequence = frame.header.firstSequence
+            var walk = RecordWalk(frame.records)
+            while let record = walk.next() {
+                defer { sequence += 1 }
+                guard sequence >= self.expected, let base = frame.records.baseAddress else { continue }
+                self.expected = sequence + 1
+                try body(JournalRecord(at: base + record.offset, sequence: sequence), false)
+            }
+        }
+    }
+
+    private func salvage(_ name: String, _ body: (JournalRecord, Bool) throws -> Void) rethrows {
+        guard let file = try? self.files.openToRead(self.directory + "/" + name), let size = try? file.size(), size > 0
+        else { return }
+        let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
+        defer { bytes.deallocate() }
+        guard let got = try? file.read(into: bytes, at: 0), let base = bytes.baseAddress else { return }
+        var offset = 0
+        while offset + JournalFormat.frameHeaderBytes <= got {
+            let place = UnsafeRawPointer(base + offset)
+            guard let header = FrameHeader.peek(place, room: got - offset) else {
+                offset += 8
+                continue
+            }
+            var sequence = header.firstSequence
+            let start = place + JournalFormat.frameHeaderBytes
+            var walk = RecordWalk(UnsafeRawBufferPointer(start: start, count: header.length))
+            while let record = walk.next() {
+                try body(JournalRecord(at: start + record.offset, sequence: sequence), true)
+                sequence &+= 1
+            }
+            offset += header.stride
+        }
+    }
+}

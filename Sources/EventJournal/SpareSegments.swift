@@ -1,0 +1,107 @@
+/// Prepares segments before they are needed: zero-filled and synced, so that neither space nor metadata is missing later.
+///
+/// Its lock is held over disk operations; event loops never take it.
+final class SpareSegments: Sendable {
+    struct Spare: Sendable {
+        var file: any JournalFile
+        var path: String
+        var bytes: Int
+    }
+
+    private struct State {
+        var ready: Spare?
+        var nextID: UInt64
+    }
+
+    private let files: any JournalFileSystem
+    private let paths: JournalPaths
+    private let configuration: JournalConfiguration
+    private let state: Locked<State>
+
+    init(_ files: any JournalFileSystem, _ configuration: JournalConfiguration, nextID: UInt64, existing: [UInt64]) {
+        self.files = files
+        self.paths = JournalPaths(directory: configuration.directory)
+        self.configuration = configuration
+        var state = State(ready: nil, nextID: nextID)
+        if let id = existing.first, let file = try? files.open(self.paths.spare(id), create: false) {
+            state.ready = Spare(file: file, path: self.paths.spare(id), bytes: configuration.effectiveSegmentBytes)
+        }
+        self.state = Locked(state)
+    }
+
+    var isReady: Bool { self.state.withLock { $0.ready != nil } }
+
+    /// A prepared segment and the id it is to have. Makes one where none is ready.
+    ///
+    /// - Parameter room: whether so many bytes more are within the bound; asked under the lock.
+    func take(bytes: Int, room: (Int) -> Bool) throws(IOFailure) -> (spare: Spare, id: UInt64) {
+        try self.locked { state throws(IOFailure) in
+            if state.ready == nil { state.ready = try self.make(&state, bytes: bytes, room: room) }
+            guard let spare = state.ready.take() else {
+                throw IOFailure(code: SystemError.noSpace, call: "take", path: "")
+            }
+            defer { state.nextID += 1 }
+            return (spare, state.nextID)
+        }
+    }
+
+    /// Makes one if none is ready.
+    func prepare(room: (Int) -> Bool) throws(IOFailure) {
+        try self.locked { state throws(IOFailure) in
+            guard state.ready == nil else { return }
+            state.ready = try self.make(&state, bytes: self.configuration.effectiveSegmentBytes, room: room)
+        }
+    }
+
+    /// The file of a segment that nobody needs any more: becomes the spare, or goes.
+    func recycle(_ segment: JournalLedger.Segment) throws(IOFailure) {
+        try self.locked { state throws(IOFailure) in
+            let path = self.paths.segment(segment.id)
+            guard state.ready == nil, segment.fileBytes == self.configuration.effectiveSegmentBytes else {
+                return try self.files.remove(path)
+            }
+            let file = try self.files.open(path, create: false)
+            try self.files.rename(path, to: self.paths.spare(segment.id))
+            state.ready = Spare(file: file, path: self.paths.spare(segment.id), bytes: segment.fileBytes)
+        }
+    }
+
+    private func make(_ state: inout State, bytes: Int, room: (Int) -> Bool) throws(IOFailure) -> Spare {
+        let directory = self.configuration.directory
+        guard room(bytes), try self.files.freeBytes(directory) >= self.configuration.minFreeBytes + bytes else {
+            throw IOFailure(code: SystemError.noSpace, call: "prepare", path: directory)
+        }
+        let unfinished = self.paths.unfinished(state.nextID)
+        let path = self.paths.spare(state.nextID)
+        do {
+            let file = try self.files.open(unfinished, create: true)
+            try Self.fill(file, bytes)
+            try file.sync()
+            try self.files.rename(unfinished, to: path)
+            try self.files.syncDirectory(directory)
+            return Spare(file: file, path: path, bytes: bytes)
+        } catch {
+            // Gives what it got back, so that a full disk is no fuller for the attempt.
+            try? self.files.remove(unfinished)
+            try? self.files.remove(path)
+            throw error
+        }
+    }
+
+    private static func fill(_ file: any JournalFile, _ bytes: Int) throws(IOFailure) {
+        let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: min(bytes, 256 << 10), alignment: 16)
+        defer { zeros.deallocate() }
+        zeros.initializeMemory(as: UInt8.self, repeating: 0)
+        try file.truncate(to: 0)
+        var offset = 0
+        while offset < bytes {
+            let part = UnsafeRawBufferPointer(rebasing: zeros[..<min(zeros.count, bytes - offset)])
+            try file.write([part], at: offset)
+            offset += part.count
+        }
+    }
+
+    private func locked<R>(_ body: (inout State) throws(IOFailure) -> R) throws(IOFailure) -> R {
+        try self.state.withLock { state throws(IOFailure) in try body(&state) }
+    }
+}
