@@ -1,0 +1,35 @@
+import Glibc
+import TrackingModel
+import TrackingPipeline
+
+/// Reads the clocks of one event loop, once for everything that arrived together.
+///
+/// The wall clock is the monotonic one plus an offset that is taken anew every second, so that one reading serves both.
+struct Clocks {
+    private var offset: Int64 = 0
+    private var offsetTaken: UInt64 = 0
+
+    init() { self.takeOffset(Self.monotonic()) }
+
+    mutating func read() -> Moment {
+        let now = Self.monotonic()
+        if now &- self.offsetTaken > 1_000_000_000 { self.takeOffset(now) }
+        return Moment(
+            monotonic: now,
+            wall: Timestamp(milliseconds: (Int64(truncatingIfNeeded: now) &+ self.offset) / 1_000_000)
+        )
+    }
+
+    static func monotonic() -> UInt64 { self.read(CLOCK_MONOTONIC) }
+
+    private mutating func takeOffset(_ now: UInt64) {
+        self.offset = Int64(truncatingIfNeeded: Self.read(CLOCK_REALTIME)) &- Int64(truncatingIfNeeded: now)
+        self.offsetTaken = now
+    }
+
+    private static func read(_ clock: clockid_t) -> UInt64 {
+        var time = timespec()
+        clock_gettime(clock, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+}

@@ -1,0 +1,114 @@
+public import EventJournal
+public import ProgramCache
+public import TrackingModel
+
+/// What becomes of one tracking request: look the program up, judge, make the event, hand it to the journal.
+///
+/// One for each event loop. Everything is synchronous: where the program isn't in memory the verdict says so, and the
+/// request comes again with what the read brought. Knows no HTTP and no Redis.
+public struct TrackingPipeline {
+    public enum Verdict {
+        /// The event is in this batch of the loop's lane: the answer may leave when the batch is settled.
+        case accepted(BatchID)
+        /// The policy for a full journal lets the answer leave without a record.
+        case acceptedUnrecorded
+        case refused(Refusal)
+        /// The program has to be read first.
+        case programMissing
+    }
+
+    public var cache: ProgramCache
+    private let lane: JournalLane
+    private var messageIDs = MessageIDGenerator()
+    private var request = TrackingRequest()
+
+    public init(cache: ProgramCache, lane: JournalLane) {
+        self.cache = cache
+        self.lane = lane
+    }
+
+    /// - Parameters:
+    ///   - arrived: what a read brought that this very request waited for.
+    ///   - answer: called for an accepted request, with what the answer is made of.
+    public mutating func track(
+        _ incoming: borrowing IncomingRequest,
+        at moment: Moment,
+        arrived: ProgramCache.Outcome?,
+        answer: (borrowing AcceptedEvent) -> Void
+    ) -> Verdict {
+        guard ProgramID.isValid(incoming.programID), self.request.read(query: incoming.query) else {
+            return .refused(.badRequest)
+        }
+        let program: RenderedProgram
+        switch arrived.map(Self.lookup) ?? self.cache.lookup(incoming.programID, now: moment.monotonic) {
+        case .hit(let found), .stale(let found): program = found
+        case .unknown: return .refused(.programNotFound)
+        case .malformed: return .refused(.unavailable)
+        case .miss: return arrived == nil ? .programMissing : .refused(.unavailable)
+        }
+        if let refusal = judge(program, self.request, at: moment.wall) { return .refused(refusal) }
+        guard HeaderText(incoming.userAgent).isText, HeaderText(incoming.referrer).isText else {
+            let userAgent = HeaderText.repaired(incoming.userAgent)
+            let referrer = HeaderText.repaired(incoming.referrer)
+            return self.accept(
+                program,
+                userAgent: userAgent.span,
+                referrer: referrer.span,
+                clientAddress: incoming.clientAddress,
+                at: moment,
+                answer: answer
+            )
+        }
+        return self.accept(
+            program,
+            userAgent: incoming.userAgent,
+            referrer: incoming.referrer,
+            clientAddress: incoming.clientAddress,
+            at: moment,
+            answer: answer
+        )
+    }
+
+    private mutating func accept(
+        _ program: RenderedProgram,
+        userAgent: Span<UInt8>,
+        referrer: Span<UInt8>,
+        clientAddress: Span<UInt8>,
+        at moment: Moment,
+        answer: (borrowing AcceptedEvent) -> Void
+    ) -> Verdict {
+        let event = AcceptedEvent(
+            program: program,
+            messageID: self.messageIDs.next(at: moment.wall),
+            time: moment.wall,
+            userAgent: userAgent,
+            referrer: referrer,
+            clientAddress: clientAddress
+        )
+        let result = self.lane.append(upTo: event.maximumEventBytes(self.request)) { memory in
+            var bytes = ByteWriter(memory)
+            let id = event.putEvent(self.request, to: &bytes)
+            return WrittenRecord(length: bytes.count, key: id)
+        }
+        switch result {
+        case .queued(let batch):
+            answer(event)
+            return .accepted(batch)
+        case .unrecorded:
+            answer(event)
+            return .acceptedUnrecorded
+        case .refused(.full): return .refused(.journalFull)
+        case .refused(.unavailable): return .refused(.unavailable)
+        case .refused(.overloaded): return .refused(.overloaded)
+        }
+    }
+
+    private static func lookup(_ outcome: ProgramCache.Outcome) -> ProgramCache.Lookup {
+        switch outcome {
+        case .program(let program, _): .hit(program)
+        case .unknown: .unknown
+        case .malformed: .malformed
+        case .unreachable: .miss
+        }
+    }
+}
