@@ -10,6 +10,8 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     // Spans in our own interfaces: the compiler proves that no view outlives its bytes.
     .enableExperimentalFeature("Lifetimes"),
+    // Every test is built with the checks of exclusive access at run time; they are a tenth of the instructions of a request.
+    .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
 ]
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
