@@ -10,8 +10,20 @@ import sys
 import threading
 
 import boto3
+from moto.cloudformation import parsing
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
+
+# CloudFormation leaves AWS::NoValue out of lists; moto would keep it as None.
+_clean = parsing.clean_json
+
+
+def _without_nothing(value, resources):
+    cleaned = _clean(value, resources)
+    return [item for item in cleaned if item is not None] if isinstance(cleaned, list) else cleaned
+
+
+parsing.clean_json = _without_nothing
 
 PROGRAMS = [
     {"programId": program, "programName": f"Program {program}", "checksum": "c0ffee", "customerId": 7,
