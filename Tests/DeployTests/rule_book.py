@@ -333,6 +333,21 @@ def tasks_are_hardened(tree: Tree) -> Iterator[str]:
             yield f"{stem} {name} is privileged"
 
 
+# Least and most memory by CPU, in steps of 1,024: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html
+FARGATE = {1024: (2048, 8192), 2048: (4096, 16384), 4096: (8192, 30720)}
+
+
+@rule
+def sizes_are_those_of_fargate(tree: Tree) -> Iterator[str]:
+    for name, size in tree.templates["service"]["Mappings"]["Sizes"].items():
+        cpu, memory = int(size["Cpu"]), int(size["Memory"])
+        least, most = FARGATE.get(cpu, (0, -1))
+        if not least <= memory <= most or memory % 1024:
+            yield f"Fargate has no task of {cpu} CPU units and {memory} MiB ({name})"
+        if int(size["EventLoops"]) * 1024 != cpu:
+            yield f"{name} has {size['EventLoops']} event loops on {cpu} CPU units"
+
+
 @rule
 def streams_are_read_without_loss(tree: Tree) -> Iterator[str]:
     for stem, name, source in tree.resources("AWS::Lambda::EventSourceMapping"):
