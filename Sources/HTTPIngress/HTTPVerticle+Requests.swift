@@ -124,8 +124,6 @@ extension HTTPVerticle {
                 guard connection.phase == .open else { return }
                 self.heads.update(self.clocks.read().wall)
                 self.put(answer, .accepted, connection, route: route.label, isLast: false, head: head)
-                if connection.held.isEmpty { connection.flush() }
-                self.considerEnd(connection)
                 self.proceed(connection)
                 // Where the client asked for no more than this, nothing proceeds: the answer leaves here.
                 guard connection.phase == .closing else { return }
