@@ -107,7 +107,13 @@ let package = Package(
         ),
 
         tests(of: "EventJournal", sees: ["CChecksum", "JournalProbe", "ProbeSupport", nioCore, nioPosix, logging]),
-        tests(of: "StreamSink", sees: ["EventJournal", "JournalProbe", "ProbeSupport", nioCore, nioPosix, nioLocks, logging, lifecycle]),
+        tests(
+            of: "StreamSink",
+            sees: [
+                "EventJournal", "JournalProbe", "ProbeSupport", "RedisClient", "TestSupport", nioCore, nioPosix, nioLocks, logging,
+                lifecycle,
+            ]
+        ),
 
         // A process for the tests of the journal and the file sink to kill.
         .executableTarget(
@@ -136,7 +142,7 @@ let package = Package(
         ),
 
         tests(of: "LoadGenerator", sees: [nioCore, nioPosix]),
-        tests(of: "adtrack", sees: ["EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", arguments, logging, nioCore]),
+        tests(of: "adtrack", sees: ["EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", "StreamSink", arguments, logging, nioCore]),
         // From outside: the executable is built with them, and started.
         .testTarget(
             name: "IntegrationTests",
