@@ -60,6 +60,7 @@ let package = Package(
         // C: headers only, linked by their module maps.
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CChecksum"),
+        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // Below everything: the nouns, the actors' frame, the figures.
         room("TrackingModel", sees: [protobuf]),
@@ -73,6 +74,8 @@ let package = Package(
         room("RedisClient", sees: ["CHiredis", nioCore, nioPosix, nioTLS, nioLocks, logging, metrics]),
         room("EventJournal", sees: ["CChecksum", nioCore, nioLocks, logging, metrics]),
         room("StreamSink", sees: ["EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
+
+        room("AWSTransport", sees: ["CCurl", nioLocks, logging]),
 
         // The core data's journey.
         room("CoreDataFeed", sees: ["RedisClient", "TrackingModel", "Verticles", nioCore, nioLocks, logging, metrics, lifecycle]),
@@ -140,6 +143,8 @@ let package = Package(
                 lifecycle,
             ]
         ),
+
+        tests(of: "AWSTransport", sees: ["TestSupport", logging]),
 
         tests(of: "LoadGenerator", sees: [nioCore, nioPosix]),
         tests(of: "adtrack", sees: ["EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", "StreamSink", arguments, logging, nioCore]),
