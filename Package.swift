@@ -73,7 +73,7 @@ let package = Package(
         room("ProgramCache", sees: ["RedisClient", "TrackingModel", nioCore]),
         room("RedisClient", sees: ["CHiredis", nioCore, nioPosix, nioTLS, nioLocks, logging, metrics]),
         room("EventJournal", sees: ["CChecksum", nioCore, nioLocks, logging, metrics]),
-        room("StreamSink", sees: ["EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
+        room("StreamSink", sees: ["AWSTransport", "EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
 
         room("AWSTransport", sees: ["CCurl", nioLocks, logging]),
 

@@ -1,11 +1,12 @@
 import ArgumentParser
 import RedisClient
+import StreamSink
 
 /// Where a copy of every event goes.
 enum SinkAddress: Equatable {
     case file(directory: String)
     case redis(RedisTarget)
-    case kinesis(KinesisTarget)
+    case kinesis(KinesisStream.Target)
 
     struct RedisTarget: Equatable {
         var key: String
@@ -19,12 +20,6 @@ enum SinkAddress: Equatable {
         }
     }
 
-    struct KinesisTarget: Equatable {
-        var stream: String
-        var region: String?
-        var endpoint: String?
-    }
-
     /// As the journal, the ledger and the metrics name it: without options, so that a changed one keeps the position, and
     /// no secret is ever shown.
     var name: String {
@@ -36,7 +31,7 @@ enum SinkAddress: Equatable {
     }
 
     static let forms = """
-        file:DIR, redis:KEY[?url=redis://…&maxlen=N] or kinesis:STREAM[?region=…&endpoint=URL]
+        file:DIR, redis:KEY[?url=redis://…&maxlen=N] or kinesis:STREAM[?region=…&endpoint=URL&aggregation=kpl]
         """
 
     /// - Parameter settings: for the Redis and the authorities that are used where none are named.
@@ -46,7 +41,7 @@ enum SinkAddress: Equatable {
         switch parts[0] {
         case "file": self = .file(directory: String(parts[1]))
         case "redis": self = .redis(try RedisTarget(SinkOptions(text, parts[1]), settings))
-        case "kinesis": self = .kinesis(try KinesisTarget(SinkOptions(text, parts[1])))
+        case "kinesis": self = .kinesis(try KinesisStream.Target(SinkOptions(text, parts[1])))
         default: throw Self.refusal(text, "write \(Self.forms)")
         }
     }
@@ -118,15 +113,26 @@ extension SinkAddress.RedisTarget {
     }
 }
 
-extension SinkAddress.KinesisTarget {
+extension KinesisStream.Target {
     fileprivate init(_ given: SinkOptions) throws {
         var options = given
-        self.stream = options.name
+        // Kinesis API reference, StreamName; or an ARN, which holds more.
+        let isName = options.name.utf8.allSatisfy { byte in
+            (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
+                || [0x5f, 0x2e, 0x2d].contains(byte)
+        }
+        guard options.name.hasPrefix("arn:") || (isName && options.name.utf8.count <= 128) else {
+            throw options.refusal("a stream's name has up to 128 letters, digits, '_', '.' and '-'")
+        }
+        self.init(stream: options.name)
         self.region = options.take("region")
         self.endpoint = options.take("endpoint")
-        guard options.take("aggregation") == nil else {
-            throw options.refusal("aggregation is not done by this version: leave it out, each event is a record")
+        if let aggregation = options.take("aggregation") {
+            guard aggregation == "kpl" else { throw options.refusal("aggregation is kpl, or left out") }
+            self.isAggregated = true
         }
-        try options.expectNothingElse("region and endpoint")
+        try options.expectNothingElse("region, endpoint and aggregation")
+        // What AWS would never accept is said now, not at the first call.
+        do { try KinesisStream.check(self) } catch { throw options.refusal("\(error)") }
     }
 }

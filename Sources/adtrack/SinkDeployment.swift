@@ -34,8 +34,12 @@ struct SinkDeployment: Sendable {
             return Self.stream(address.name, configuration, journal, quarantine, logger) { loop in
                 RedisStream(key: target.key, maxLength: target.maxLength, at: target.server, on: loop, logger: logger)
             }
-        case .kinesis:
-            throw StartError("this version delivers to files and Redis streams only")
+        case .kinesis(let target):
+            let stream: KinesisStream
+            do { stream = try KinesisStream(target, logger: logger) } catch {
+                throw StartError("\(address.name): \(error)")
+            }
+            return Self.stream(address.name, configuration, journal, quarantine, logger) { _ in stream }
         }
     }
 
