@@ -318,7 +318,8 @@ struct SettingsTests {
             ("sink", "redis:k?url=redis://h&maxlen=0"), ("sink", "redis:k?url=redis://h&limit=1"),
             ("sink", "redis:k?url"),
             ("sink", "kinesis:"), ("sink", "kinesis:s?shard=1"), ("sink", "kinesis:s?region=a&region=b"),
-            ("sink", "kinesis:s?region=eu-west-1&aggregation=x"), ("sink", "kinesis:no stream?region=eu-west-1"), ("sink", "ftp:x"), ("redis", "http://x"),
+            ("sink", "kinesis:s?region=eu-west-1&aggregation=x"), ("sink", "kinesis:no stream?region=eu-west-1"),
+            ("sink", "ftp:x"), ("redis", "http://x"),
             ("redis", "x"),
             ("head-max-fields", "0"), ("target-max-bytes", "1GiB"), ("head-timeout", "0"),
         ]
