@@ -48,7 +48,7 @@ enum Base64 {
         write[3] = UInt8(ascii: "=")
     }
 
-    /// - Returns: nil for what an encoder would not have written: a wrong length, a foreign byte, bits set in the padding.
+    /// - Returns: nil for what no encoder writes: a wrong length, a foreign byte, bits set in the padding.
     static func decode(_ text: some RandomAccessCollection<UInt8>) -> [UInt8]? {
         let decoded = text.withContiguousStorageIfAvailable { self.decode($0) }
         return decoded ?? Array(text).withUnsafeBufferPointer { self.decode($0) }

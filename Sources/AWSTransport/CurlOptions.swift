@@ -11,8 +11,8 @@ struct CurlOptions {
         curl_easy_strerror(code).map { String(cString: $0) } ?? "libcurl error \(code.rawValue)"
     }
 
-    /// What holds for every request: nothing but HTTP, no redirects (the signature is for one host, and credentials must
-    /// not follow), certificates verified, signals left alone.
+    /// What holds for every request: nothing but HTTP, no redirects (the signature is for one host, and credentials
+    /// must not follow), certificates verified, signals left alone.
     mutating func setBounds(_ limits: TransportConfiguration, for request: AWSRequest) {
         self.set(CURLOPT_NOSIGNAL, 1)
         self.set(CURLOPT_PROTOCOLS_STR, "http,https")
