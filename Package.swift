@@ -92,7 +92,7 @@ let package = Package(
         ),
         tests(of: "TrackingModel", sees: [protobuf]),
         tests(of: "ProgramCache", sees: ["RedisClient", "TrackingModel", nioCore]),
-        tests(of: "Verticles", sees: [nioCore, nioPosix, lifecycle, logging]),
+        tests(of: "Verticles", sees: [nioCore, nioPosix, nioLocks, lifecycle, logging]),
         tests(of: "Telemetry", sees: [coreMetrics]),
         tests(
             of: "HTTPIngress",

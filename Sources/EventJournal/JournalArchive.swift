@@ -48,19 +48,32 @@ public struct JournalArchive {
     public mutating func read(_ body: (JournalRecord, Origin) throws -> Void) rethrows {
         let names = ((try? self.files.list(self.directory)) ?? []).sorted()
         let ids = names.compactMap { JournalPaths.id(of: $0, suffix: ".seg") }
-        for (index, id) in ids.enumerated() where id >= self.open?.id ?? 0 {
+        let wanted = ids.filter { $0 >= self.open?.id ?? 0 }
+        var limits = self.limits(of: wanted)
+        for id in wanted {
+            let limit = limits.removeFirst()
             if self.open?.id != id {
                 guard let segment = self.openSegment(id, ids) else { continue }
                 self.open = segment
             }
-            let isLast = index == ids.count - 1
-            let limit = isLast ? nil : self.openSegment(ids[index + 1], ids)?.first
-            try self.readOpen(limit: limit, resync: !isLast, body)
+            try self.readOpen(limit: limit, resync: id != wanted.last, body)
         }
         for name in names where name.hasSuffix(RefusedEntry.suffix) { try self.readRefused(name, body) }
         for name in names where name.hasSuffix(".damaged") && self.damagedSeen.insert(name).inserted {
             try self.salvage(name, body)
         }
+    }
+
+    /// For each segment the lowest first sequence of those after it: what it holds from there on is superseded.
+    private func limits(of ids: [UInt64]) -> [UInt64?] {
+        var lowest: UInt64?
+        let limits = ids.reversed().map { id -> UInt64? in
+            defer {
+                if let first = self.openSegment(id, ids)?.first, first > 0 { lowest = min(lowest ?? first, first) }
+            }
+            return lowest
+        }
+        return limits.reversed()
     }
 
     private func openSegment(_ id: UInt64, _ ids: [UInt64]) -> OpenSegment? {
@@ -86,7 +99,7 @@ public struct JournalArchive {
         return nil
     }
 
-    /// - Parameter limit: what stands here from this sequence on is superseded by the next segment.
+    /// - Parameter limit: what stands here from this sequence on is superseded by a later segment.
     private mutating func readOpen(
         limit: UInt64?,
         resync: Bool,
@@ -97,7 +110,7 @@ public struct JournalArchive {
         // Damage in the newest segment is skipped when it is met first; later a frame may be half written at its end.
         let isFirstLook = self.looked.insert(self.open?.id ?? 0).inserted
         while let frame = scanner.next(resync: resync || isFirstLook) {
-            if let limit, limit > 0, frame.header.firstSequence >= limit { return }
+            if let limit, frame.header.firstSequence >= limit { return }
             if frame.header.isVoid { continue }
             var sequence = frame.header.firstSequence
             var walk = RecordWalk(frame.records)

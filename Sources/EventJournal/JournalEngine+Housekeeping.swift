@@ -93,32 +93,6 @@ extension JournalEngine {
         self.low.store(self.ledger.withLock { $0.low }, ordering: .relaxed)
     }
 
-    /// Makes durable what was written without waiting; the `write` mode's other half.
-    func syncBehind() {
-        guard self.configuration.durability != .fsync else { return }
-        let (unsynced, directory, next) = self.appender.withLock { appender in
-            defer {
-                appender.unsynced = []
-                appender.directoryIsUnsynced = false
-            }
-            return (appender.unsynced, appender.directoryIsUnsynced, self.nextSequence)
-        }
-        guard !unsynced.isEmpty || directory else { return }
-        do {
-            for file in unsynced { try self.timedSync(file) }
-            if directory { try self.files.syncDirectory(self.paths.directory) }
-            self.appender.withLock { $0.syncedThrough = max($0.syncedThrough, next) }
-        } catch {
-            self.logger.error("journal sync failed", metadata: ["cause": "\(error)"])
-            let refusal = self.appender.withLock { appender -> JournalRefusal? in
-                appender.current = nil
-                appender.mustRewrite = true
-                return self.rotate(&appender, bytes: self.configuration.effectiveSegmentBytes)
-            }
-            if refusal != nil { self.fail(.unavailable) }
-        }
-    }
-
     /// The last act: everything synced, positions saved, the end marked.
     func finish() {
         self.syncBehind()

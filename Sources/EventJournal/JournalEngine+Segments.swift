@@ -4,22 +4,29 @@ import Logging
 extension JournalEngine {
     /// - Returns: why there is no room, nil when there is.
     func ensureRoom(_ bytes: Int, _ appender: inout Appender) -> JournalRefusal? {
-        if let current = appender.current, bytes <= current.limit - current.position { return nil }
-        appender.current = nil
-        return self.rotate(&appender, bytes: self.configuration.effectiveSegmentBytes)
+        // What is written once more may leave too little of a new segment.
+        for _ in 0..<2 {
+            if let current = appender.current, bytes <= current.limit - current.position { return nil }
+            appender.current = nil
+            if let refusal = self.rotate(&appender, bytes: self.configuration.effectiveSegmentBytes) { return refusal }
+        }
+        return nil
     }
 
     func rotate(_ appender: inout Appender, bytes: Int) -> JournalRefusal? {
-        do {
-            var frames = appender.mustRewrite ? self.unsyncedFrames(from: appender.syncedThrough) : []
-            repeat {
-                self.dropOldestIfBound(bytes)
-                let (spare, id) = try self.spares.take(bytes: bytes) { self.fits($0) }
-                let first = frames.first?.header.firstSequence ?? self.nextSequence
-                try self.begin(spare, id: id, first: first, &appender)
-                try self.rewrite(&frames, &appender)
-            } while !frames.isEmpty
-            appender.mustRewrite = false
+        do throws(IOFailure) {
+            try self.secure(&appender)
+            self.dropOldestIfBound(bytes)
+            let (spare, id) = try self.spares.take(bytes: bytes) { self.fits($0) }
+            do throws(IOFailure) {
+                let frames = appender.behind.mustRewrite ? self.unsyncedFrames(appender.behind) : []
+                try self.begin(spare, id: id, with: frames, &appender)
+            } catch {
+                // Nothing counts on it yet, and it must not take space from the next attempt.
+                try? self.files.remove(spare.path)
+                try? self.files.remove(self.paths.segment(id))
+                throw error
+            }
             return nil
         } catch {
             let refusal: JournalRefusal = SystemError.isSpace(error.code) ? .full : .unavailable
@@ -28,56 +35,84 @@ extension JournalEngine {
         }
     }
 
-    func begin(
+    /// What a start could not sync is written once more, whole and through another descriptor: a sync that failed may have
+    /// taken anything of the file.
+    private func secure(_ appender: inout Appender) throws(IOFailure) {
+        while let segment = appender.unsecured.last {
+            guard self.ledger.withLock({ $0.segments.contains { $0.id == segment.id } }) else {
+                appender.unsecured.removeLast()
+                continue
+            }
+            let file = try self.files.open(self.paths.segment(segment.id), create: false)
+            try file.rewrite(JournalFormat.block..<max(segment.used, JournalFormat.block))
+            try self.timedSync(file)
+            appender.unsecured.removeLast()
+        }
+    }
+
+    /// Makes a spare file the segment that is written to.
+    ///
+    /// - Parameter frames: what a failed sync left in doubt. It is durable in the new file before the file gets its name,
+    ///   since from then on it stands for what older segments hold from its first sequence on.
+    private func begin(
         _ spare: SpareSegments.Spare,
         id: UInt64,
-        first: UInt64,
+        with frames: [UnsyncedFrame],
         _ appender: inout Appender
     ) throws(IOFailure) {
         let header = SegmentHeader(
             id: id,
-            firstSequence: first,
+            firstSequence: frames.first?.header.firstSequence ?? self.nextSequence,
             segmentBytes: spare.bytes,
             instance: self.instance,
             createdMilliseconds: JournalClock.wallMilliseconds()
         )
         let limit = spare.bytes - JournalFormat.block
         try spare.file.writeHeader(at: [0, limit]) { header.write(to: $0) }
+        let position = try self.rewrite(frames, to: spare.file, seed: header.seed, limit: limit)
+        if !frames.isEmpty { try self.timedSync(spare.file) }
         try self.files.rename(spare.path, to: self.paths.segment(id))
-        appender.directoryIsUnsynced = true
-        if self.configuration.durability != .fsync { appender.unsynced.append(spare.file) }
-        if appender.syncedThrough == 0 { appender.syncedThrough = first }
-        appender.current = Current(
-            file: spare.file,
-            id: id,
-            seed: header.seed,
-            position: JournalFormat.block,
-            limit: limit
-        )
+        appender.directoryIsUnsynced = frames.isEmpty
+        if !frames.isEmpty { try self.files.syncDirectory(self.paths.directory) }
         let segment = JournalLedger.Segment(
             id: id,
             instance: self.instance,
-            first: first,
-            end: first,
+            first: header.firstSequence,
+            end: header.firstSequence,
             used: JournalFormat.block,
             fileBytes: spare.bytes,
             milliseconds: header.createdMilliseconds
         )
         self.ledger.withLock { $0.began(segment) }
+        appender.current = Current(file: spare.file, id: id, seed: header.seed, position: position, limit: limit)
+        self.entered(header.firstSequence..<(frames.last?.header.endSequence ?? header.firstSequence), &appender)
     }
 
-    struct UnsyncedFrame {
+    /// - Parameter rewritten: what the new segment holds already, empty as a rule.
+    private func entered(_ rewritten: Range<UInt64>, _ appender: inout Appender) {
+        guard self.configuration.durability != .fsync, let current = appender.current else { return }
+        if appender.behind.mustRewrite || appender.behind.syncedThrough == 0 {
+            let syncedThrough = max(rewritten.upperBound, appender.behind.syncedThrough)
+            appender.behind = Behind(syncedThrough: syncedThrough, rewrites: appender.behind.rewrites + 1)
+        }
+        self.noteUnsynced(current.file, bytes: 0, &appender)
+        guard !rewritten.isEmpty else { return }
+        let emptied = self.ledger.withLock { $0.rewrote(current.id, rewritten, used: current.position) }
+        for id in emptied { try? self.files.remove(self.paths.segment(id)) }
+    }
+
+    private struct UnsyncedFrame {
         var header: FrameHeader
         var bytes: RecordCopy
     }
 
-    /// The frames that no sync covers, from memory.
-    func unsyncedFrames(from sequence: UInt64) -> [UnsyncedFrame] {
+    /// The frames that no sync covers, from memory; without those that every sink has.
+    private func unsyncedFrames(_ behind: Behind) -> [UnsyncedFrame] {
         var frames: [UnsyncedFrame] = []
-        for (chunk, used) in self.recent.chunks(from: sequence) {
+        for (chunk, used) in self.recent.chunks(from: behind.syncedThrough) {
             var offset = 0
             while offset < used, let header = FrameHeader.peek(chunk.base + offset, room: used - offset) {
-                if header.firstSequence >= sequence {
+                if header.firstSequence >= behind.syncedThrough {
                     let stride = UnsafeRawBufferPointer(start: chunk.base + offset, count: header.stride)
                     frames.append(UnsyncedFrame(header: header, bytes: RecordCopy(stride)))
                 }
@@ -87,30 +122,23 @@ extension JournalEngine {
         return frames
     }
 
-    /// Puts as many of the frames as fit, with their sequences, into the segment that has just begun.
-    func rewrite(_ frames: inout [UnsyncedFrame], _ appender: inout Appender) throws(IOFailure) {
-        guard let first = frames.first?.header.firstSequence, let current = appender.current else { return }
-        var position = current.position
-        var end = first
-        do {
-            while let frame = frames.first, position + frame.header.stride <= current.limit {
-                frame.header.write(to: frame.bytes.base, seed: current.seed)
-                let bytes = UnsafeRawBufferPointer(start: frame.bytes.base, count: frame.header.stride)
-                try current.file.write([bytes], at: position)
-                position += frame.header.stride
-                end = frame.header.endSequence
-                frames.removeFirst()
+    /// - Returns: where the frames end.
+    private func rewrite(
+        _ frames: [UnsyncedFrame],
+        to file: any JournalFile,
+        seed: UInt32,
+        limit: Int
+    ) throws(IOFailure) -> Int {
+        var position = JournalFormat.block
+        for frame in frames {
+            guard position + frame.header.stride <= limit else {
+                throw IOFailure(code: SystemError.noSpace, call: "rewrite", path: "")
             }
-            try current.file.sync()
-            try self.files.syncDirectory(self.paths.directory)
-        } catch {
-            self.abandon(&appender, from: 0)
-            throw error
+            frame.header.write(to: frame.bytes.base, seed: seed)
+            try file.write([UnsafeRawBufferPointer(start: frame.bytes.base, count: frame.header.stride)], at: position)
+            position += frame.header.stride
         }
-        appender.current?.position = position
-        appender.syncedThrough = end
-        let emptied = self.ledger.withLock { $0.rewrote(current.id, first..<end, used: position) }
-        for id in emptied { try? self.files.remove(self.paths.segment(id)) }
+        return position
     }
 
     /// Nothing is written to the segment any more; its frames from `first` on do not count.

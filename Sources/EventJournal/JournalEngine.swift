@@ -4,19 +4,33 @@ import Synchronization
 
 /// The journal without its threads: commits batches, changes segments, saves positions, frees what everybody has.
 ///
-/// Three locks, always taken in this order: the appender's and the spares' are held over disk operations, the ledger's
-/// never is. Event loops take the ledger's only, and in `write` mode the appender's when it is free.
+/// Locks are taken in this order: the one of syncs behind the answers, the appender's, the spares', all held over disk
+/// operations, and the ledger's, which never is. Event loops take the ledger's only, and in `write` mode the appender's when
+/// it is free.
 final class JournalEngine: Sendable {
     /// The segment being written.
     struct Appender {
         var current: Current?
-        /// Segments with frames that no sync covers yet; only where answers do not wait for one.
-        var unsynced: [any JournalFile] = []
-        /// Everything below is on disk for certain; without meaning in `fsync` mode.
-        var syncedThrough: UInt64 = 0
-        /// A sync behind the answers failed: what it should have covered goes to the next segment once more.
-        var mustRewrite = false
         var directoryIsUnsynced = false
+        /// Of an earlier life, with events that a power cut could still take: nothing is taken before they are safe.
+        var unsecured: [JournalLedger.Segment] = []
+        /// Where answers do not wait for a sync: what the next one has to cover.
+        var behind = Behind()
+    }
+
+    /// What no sync covers yet. Its frames stay in memory and always fit into one fresh segment, and they stand in the last
+    /// two segments: so a failed sync is made good by one segment, and a start knows where to look.
+    struct Behind {
+        /// At most two, the one being written last.
+        var files: [any JournalFile] = []
+        /// Of frames.
+        var bytes = 0
+        /// Everything below is on disk for certain.
+        var syncedThrough: UInt64 = 0
+        /// A sync failed: the frames from `syncedThrough` on go to the next segment once more.
+        var mustRewrite = false
+        /// Counts the rewrites: a sync that was running meanwhile says nothing any more.
+        var rewrites = 0
     }
 
     struct Current {
@@ -41,9 +55,11 @@ final class JournalEngine: Sendable {
     let paths: JournalPaths
     let logger: Logger
     let ledger: Locked<JournalLedger>
-    let appender = Locked(Appender())
+    let appender: Locked<Appender>
     let spares: SpareSegments
     let cursors: Locked<CursorFiles>
+    /// Held for as long as a sync behind the answers takes; before the appender's lock.
+    let syncing = Locked(())
     /// What every lane looks at first: 0, or 1 + the index of the refusal.
     let refusalCode = Atomic<UInt8>(0)
     /// What every sink has; read beside the ledger where an older value does no harm.
@@ -71,7 +87,10 @@ final class JournalEngine: Sendable {
             throw JournalOpenError(code: .unusable, description: "The journal directory cannot be read: \(error).")
         }
         self.instance = found.instance
-        self.recent = RecentBatches(maxBytes: configuration.ringBytes)
+        self.recent = RecentBatches(
+            maxBytes: configuration.ringBytes,
+            keepsUnsynced: configuration.durability != .fsync
+        )
         let ledger = JournalLedger(
             maxBytes: configuration.maxBytes,
             next: found.next,
@@ -81,6 +100,7 @@ final class JournalEngine: Sendable {
             voids: found.voids
         )
         self.low = Atomic(ledger.low)
+        self.appender = Locked(Appender(unsecured: found.unsecured))
         self.ledger = Locked(ledger)
         self.spares = SpareSegments(files, configuration, nextID: found.nextSegmentID, existing: found.spares)
         self.cursors = Locked(CursorFiles(files, self.paths, found.instance))
@@ -114,67 +134,90 @@ final class JournalEngine: Sendable {
 
     // MARK: Commit
 
+    /// How far a commit has come.
+    struct Progress {
+        var outcomes: [BatchOutcome]
+        var buffer = 0
+        var frame = 0
+    }
+
     /// Writes the batches, makes them durable where the mode says so, and puts them into the books.
     ///
     /// - Returns: what became of each.
     func commit(_ buffers: [LaneBuffer]) -> [BatchOutcome] {
-        self.appender.withLock { appender in self.commit(buffers, &appender) }
+        var progress = Progress(outcomes: Array(repeating: .durable, count: buffers.count))
+        while true {
+            progress = self.appender.withLock { [progress] appender in
+                var progress = progress
+                self.commit(buffers, &progress, &appender)
+                return progress
+            }
+            guard progress.buffer < buffers.count else { return progress.outcomes }
+            // More than one segment could take once more: the disk is slower than those who write.
+            self.syncBehind()
+        }
     }
 
     /// As `commit`, but only if nobody else is writing and the segment has room: for a loop that writes itself.
     func commitAtOnce(_ buffer: LaneBuffer) -> BatchOutcome? {
         let outcome = self.appender.withLockIfAvailable { appender -> BatchOutcome? in
             let bytes = buffer.frames.reduce(0) { $0 + $1.stride }
-            guard let current = appender.current, bytes <= current.limit - current.position else { return nil }
-            return self.commit([buffer], &appender).first
+            guard let current = appender.current, bytes <= current.limit - current.position,
+                !self.mustSync(before: bytes, appender)
+            else { return nil }
+            var progress = Progress(outcomes: [.durable])
+            self.commit([buffer], &progress, &appender)
+            return progress.outcomes.first
         }
         return outcome ?? nil
     }
 
-    func commit(_ buffers: [LaneBuffer], _ appender: inout Appender) -> [BatchOutcome] {
-        var outcomes = [BatchOutcome](repeating: .durable, count: buffers.count)
-        var place = (buffer: 0, frame: 0)
-        while place.buffer < buffers.count {
-            let first = place.buffer
-            guard place.frame < buffers[first].frames.count else {
-                place = (first + 1, 0)
+    /// Stops where a sync behind the answers has to come first.
+    private func commit(_ buffers: [LaneBuffer], _ progress: inout Progress, _ appender: inout Appender) {
+        while progress.buffer < buffers.count {
+            let first = progress.buffer
+            guard progress.frame < buffers[first].frames.count else {
+                (progress.buffer, progress.frame) = (first + 1, 0)
                 continue
             }
-            if let refusal = self.ensureRoom(buffers[first].frames[place.frame].stride, &appender) {
-                outcomes[first] = self.refuse(buffers[first], from: place.frame, refusal)
-                place = (first + 1, 0)
+            let bytes = buffers[first].frames[progress.frame].stride
+            if self.mustSync(before: bytes, appender) { return }
+            if let refusal = self.ensureRoom(bytes, &appender) {
+                progress.outcomes[first] = self.refuse(buffers[first], from: progress.frame, refusal)
+                (progress.buffer, progress.frame) = (first + 1, 0)
                 continue
             }
-            let begin = place
-            let piece = self.piece(of: buffers, from: &place, &appender)
-            guard let refusal = self.write(piece, &appender) else { continue }
-            for index in first...min(place.buffer, buffers.count - 1) where index < place.buffer || place.frame > 0 {
-                // Frames of an earlier piece are in the books already.
-                outcomes[index] = self.refuse(buffers[index], from: index == first ? begin.frame : 0, refusal)
-            }
-            if place.frame > 0 { place = (place.buffer + 1, 0) }
+            self.commitPiece(of: buffers, &progress, &appender)
         }
-        return outcomes
     }
 
-    func piece(
-        of buffers: [LaneBuffer],
-        from place: inout (buffer: Int, frame: Int),
-        _ appender: inout Appender
-    ) -> Piece {
+    /// Everything that fits with one write.
+    private func commitPiece(of buffers: [LaneBuffer], _ progress: inout Progress, _ appender: inout Appender) {
+        let (first, frame) = (progress.buffer, progress.frame)
+        let piece = self.piece(of: buffers, from: &progress, appender)
+        guard let refusal = self.write(piece, &appender) else { return }
+        let last = min(progress.buffer, buffers.count - 1)
+        for index in first...last where index < progress.buffer || progress.frame > 0 {
+            // Frames of an earlier piece are in the books already.
+            progress.outcomes[index] = self.refuse(buffers[index], from: index == first ? frame : 0, refusal)
+        }
+        if progress.frame > 0 { (progress.buffer, progress.frame) = (progress.buffer + 1, 0) }
+    }
+
+    private func piece(of buffers: [LaneBuffer], from progress: inout Progress, _ appender: Appender) -> Piece {
         var piece = Piece()
-        let room = appender.current.map { $0.limit - $0.position } ?? 0
-        while place.buffer < buffers.count {
-            let buffer = buffers[place.buffer]
-            let begin = place.frame
-            while place.frame < buffer.frames.count, piece.bytes + buffer.frames[place.frame].stride <= room {
-                piece.bytes += buffer.frames[place.frame].stride
-                piece.records += buffer.frames[place.frame].count
-                place.frame += 1
+        let room = min(appender.current.map { $0.limit - $0.position } ?? 0, self.room(behind: appender))
+        while progress.buffer < buffers.count {
+            let buffer = buffers[progress.buffer]
+            let begin = progress.frame
+            while progress.frame < buffer.frames.count, piece.bytes + buffer.frames[progress.frame].stride <= room {
+                piece.bytes += buffer.frames[progress.frame].stride
+                piece.records += buffer.frames[progress.frame].count
+                progress.frame += 1
             }
-            if place.frame > begin { piece.parts.append((buffer, begin..<place.frame)) }
-            if place.frame < buffer.frames.count { return piece }
-            place = (place.buffer + 1, 0)
+            if progress.frame > begin { piece.parts.append((buffer, begin..<progress.frame)) }
+            if progress.frame < buffer.frames.count { return piece }
+            (progress.buffer, progress.frame) = (progress.buffer + 1, 0)
         }
         return piece
     }
@@ -198,6 +241,7 @@ final class JournalEngine: Sendable {
             } catch {
                 self.logger.error("journal write failed", metadata: ["cause": "\(error)", "attempt": "\(attempt + 1)"])
                 self.abandon(&appender, from: first)
+                appender.behind.mustRewrite = self.configuration.durability != .fsync
                 guard attempt == 0 else { break }
                 if let refusal = self.ensureRoom(piece.bytes, &appender) { return refusal }
             }
@@ -218,7 +262,7 @@ final class JournalEngine: Sendable {
         let parts = self.frames(of: piece, first: first, milliseconds, seed: current.seed)
         try current.file.write(parts, at: current.position)
         guard self.configuration.durability == .fsync else {
-            if appender.unsynced.isEmpty { appender.unsynced.append(current.file) }
+            self.noteUnsynced(current.file, bytes: piece.bytes, &appender)
             appender.current?.position += piece.bytes
             return
         }
@@ -276,11 +320,13 @@ final class JournalEngine: Sendable {
     func publish(_ piece: Piece, _ milliseconds: UInt64, _ appender: borrowing Appender) {
         var sequence = self.nextSequence
         let low = self.low.load(ordering: .relaxed)
+        let syncedThrough = appender.behind.syncedThrough
         for (buffer, range) in piece.parts {
             for frame in buffer.frames[range] {
                 let bytes = UnsafeRawBufferPointer(start: buffer.base + frame.offset, count: frame.stride)
-                self.recent.append(bytes, first: sequence, end: sequence + UInt64(frame.count), low: low)
-                sequence += UInt64(frame.count)
+                let end = sequence + UInt64(frame.count)
+                self.recent.append(bytes, sequence..<end, low: low, syncedThrough: syncedThrough)
+                sequence = end
             }
         }
         let used = appender.current?.position ?? 0

@@ -12,7 +12,7 @@
 /// * Damage costs the frame that it touches and nothing else: the length is under the checksum, frames begin at multiples of
 ///   8, and after a bad one the next good one is searched. Sequence numbers have no gaps, so a gap *is* the exact loss.
 /// * A failed sync is never repeated. Its frames are written again, with the same sequence numbers, to a new segment; what
-///   a segment holds at or above the first sequence of the next segment is superseded and does not count.
+///   a segment holds at or above the first sequence of a later segment is superseded and does not count.
 /// * A segment of an earlier life is never appended to.
 ///
 /// All numbers are little-endian. Sequences count events, from 1.

@@ -11,19 +11,26 @@ final class RecentBatches: Sendable {
 
     private let state = Locked(State())
     private let maxBytes: Int
+    private let keepsUnsynced: Bool
 
-    init(maxBytes: Int) {
+    /// - Parameters:
+    ///   - maxBytes: of frames that are on disk; 0 keeps none of them.
+    ///   - keepsUnsynced: whether frames stay, beyond `maxBytes`, until a sync covers them or every sink has them.
+    init(maxBytes: Int, keepsUnsynced: Bool) {
         self.maxBytes = maxBytes
+        self.keepsUnsynced = keepsUnsynced
     }
 
     /// Keeps a copy of frames that follow each other in sequence and in memory.
     ///
     /// - Parameter low: what every sink has; older chunks go.
-    func append(_ frames: UnsafeRawBufferPointer, first: UInt64, end: UInt64, low: UInt64) {
-        guard self.maxBytes > 0 else { return }
+    func append(_ frames: UnsafeRawBufferPointer, _ sequences: Range<UInt64>, low: UInt64, syncedThrough: UInt64) {
+        guard self.maxBytes > 0 || self.keepsUnsynced else { return }
+        let (first, end) = (sequences.lowerBound, sequences.upperBound)
+        let kept = self.keepsUnsynced ? syncedThrough : .max
         self.state.withLock { state in
             if let last = state.chunks.last, last.take(frames, end: end) { return }
-            Self.makeRoom(&state, for: max(Self.chunkBytes, frames.count), low: low, maxBytes: self.maxBytes)
+            self.makeRoom(&state, for: max(Self.chunkBytes, frames.count), low: low, unsyncedFrom: kept)
             let chunk = state.free.take() ?? Chunk(capacity: max(Self.chunkBytes, frames.count))
             let usable = chunk.capacity >= frames.count ? chunk : Chunk(capacity: frames.count)
             usable.restart(at: first)
@@ -48,8 +55,10 @@ final class RecentBatches: Sendable {
         self.state.withLock { state in state.chunks.filter { $0.end > sequence }.map { ($0, $0.used) } }
     }
 
-    private static func makeRoom(_ state: inout State, for bytes: Int, low: UInt64, maxBytes: Int) {
-        while let oldest = state.chunks.first, oldest.end <= low || state.bytes + bytes > maxBytes {
+    private func makeRoom(_ state: inout State, for bytes: Int, low: UInt64, unsyncedFrom kept: UInt64) {
+        while let oldest = state.chunks.first,
+            oldest.end <= low || state.bytes + bytes > self.maxBytes && oldest.end <= kept
+        {
             state.bytes -= oldest.capacity
             state.chunks.removeFirst()
             if oldest.capacity == Self.chunkBytes { state.free = oldest }

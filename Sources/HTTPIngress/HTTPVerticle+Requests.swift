@@ -125,6 +125,10 @@ extension HTTPVerticle {
                 self.heads.update(self.clocks.read().wall)
                 self.put(answer, .accepted, connection, route: route.label, isLast: false, head: head)
                 self.proceed(connection)
+                // Where the client asked for no more than this, nothing proceeds: the answer leaves here.
+                guard connection.phase == .closing else { return }
+                if connection.held.isEmpty { connection.flush() }
+                self.considerEnd(connection)
             }
         }
     }

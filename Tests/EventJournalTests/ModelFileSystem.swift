@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 @testable import EventJournal
 
@@ -13,6 +12,8 @@ final class ModelFileSystem: JournalFileSystem {
         var failingSyncs = 0
         /// How many of the next writes stop in the middle.
         var failingWrites = 0
+        /// How many more changes reach the system before the process is gone; nil is without end.
+        var changesLeft: Int?
     }
 
     fileprivate struct Inode {
@@ -60,6 +61,13 @@ final class ModelFileSystem: JournalFileSystem {
         }
 
         var unsyncedNames: Int { self.changes.count }
+
+        /// Nothing that a process does after its end has an effect.
+        mutating func isGone() -> Bool {
+            guard let left = self.faults.changesLeft else { return false }
+            self.faults.changesLeft = max(0, left - 1)
+            return left == 0
+        }
     }
 
     fileprivate enum ModelChange {
@@ -69,7 +77,7 @@ final class ModelFileSystem: JournalFileSystem {
     }
 
     static let sector = 512
-    fileprivate let state = Mutex(State())
+    fileprivate let state = Locked(State())
 
     func setFaults(_ faults: Faults) { self.state.withLock { $0.faults = faults } }
 
@@ -140,7 +148,7 @@ final class ModelFileSystem: JournalFileSystem {
     func open(_ path: String, create: Bool) throws(IOFailure) -> any JournalFile {
         let inode = self.state.withLock { state -> Int? in
             if let inode = state.names[path] { return inode }
-            guard create, state.faults.space.map({ $0 > 0 }) ?? true else { return nil }
+            guard create, !state.isGone(), state.faults.space.map({ $0 > 0 }) ?? true else { return nil }
             let inode = state.nextInode
             state.nextInode += 1
             state.inodes[inode] = Inode()
@@ -153,7 +161,7 @@ final class ModelFileSystem: JournalFileSystem {
 
     func rename(_ path: String, to newPath: String) throws(IOFailure) {
         let isThere = self.state.withLock { state in
-            guard state.names[path] != nil else { return false }
+            guard !state.isGone(), state.names[path] != nil else { return false }
             state.change(.move(path, newPath))
             return true
         }
@@ -162,7 +170,7 @@ final class ModelFileSystem: JournalFileSystem {
 
     func remove(_ path: String) throws(IOFailure) {
         let isThere = self.state.withLock { state in
-            guard let inode = state.names[path] else { return false }
+            guard !state.isGone(), let inode = state.names[path] else { return false }
             state.change(.remove(path))
             if let space = state.faults.space { state.faults.space = space + (state.inodes[inode]?.seen.count ?? 0) }
             return true
@@ -171,7 +179,12 @@ final class ModelFileSystem: JournalFileSystem {
     }
 
     func syncDirectory(_ path: String) throws(IOFailure) {
-        self.state.withLock { $0.syncNames() }
+        let isGone = self.state.withLock { state in
+            if state.isGone() { return true }
+            state.syncNames()
+            return false
+        }
+        if isGone { throw IOFailure(code: EIO, call: "fsync", path: path) }
     }
 
     func freeBytes(_ path: String) throws(IOFailure) -> Int {
@@ -247,7 +260,7 @@ private final class ModelFile: JournalFile {
     func write(_ parts: [UnsafeRawBufferPointer], at offset: Int) throws(IOFailure) {
         let bytes = parts.flatMap { Array($0) }
         let code = self.system.state.withLock { state -> Int32? in
-            guard var inode = state.inodes[self.inode] else { return EIO }
+            guard var inode = state.inodes[self.inode], !state.isGone() else { return EIO }
             var count = bytes.count
             var code: Int32?
             if state.faults.failingWrites > 0 {
@@ -281,7 +294,7 @@ private final class ModelFile: JournalFile {
 
     func truncate(to size: Int) throws(IOFailure) {
         self.system.state.withLock { state in
-            guard var inode = state.inodes[self.inode] else { return }
+            guard var inode = state.inodes[self.inode], !state.isGone() else { return }
             if size < inode.seen.count { inode.seen.removeLast(inode.seen.count - size) }
             if size > inode.seen.count { inode.seen += [UInt8](repeating: 0, count: size - inode.seen.count) }
             state.inodes[self.inode] = inode
@@ -290,6 +303,7 @@ private final class ModelFile: JournalFile {
 
     func sync() throws(IOFailure) {
         let isDone = self.system.state.withLock { state -> Bool in
+            guard !state.isGone() else { return false }
             guard var inode = state.inodes[self.inode] else { return true }
             let fails = state.faults.failingSyncs > 0
             if fails {
