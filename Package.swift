@@ -62,6 +62,7 @@ let package = Package(
         // C: headers only, linked by their module maps.
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CChecksum"),
+        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // Below everything: the nouns, the actors' frame, the figures.
         room("TrackingModel", sees: [protobuf]),
@@ -74,7 +75,9 @@ let package = Package(
         room("ProgramCache", sees: ["RedisClient", "TrackingModel", nioCore]),
         room("RedisClient", sees: ["CHiredis", nioCore, nioPosix, nioTLS, nioLocks, logging, metrics]),
         room("EventJournal", sees: ["CChecksum", nioCore, nioLocks, logging, metrics]),
-        room("StreamSink", sees: ["EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
+        room("StreamSink", sees: ["AWSTransport", "EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
+
+        room("AWSTransport", sees: ["CCurl", nioLocks, logging]),
 
         // The core data's journey.
         room("CoreDataFeed", sees: ["RedisClient", "TrackingModel", "Verticles", nioCore, nioLocks, logging, metrics, lifecycle]),
@@ -103,13 +106,19 @@ let package = Package(
         // Not a test: figures of the parts that every request passes, printed as a table.
         .executableTarget(
             name: "Benchmarks",
-            dependencies: ["HTTPIngress", "ProgramCache", "TrackingModel"],
+            dependencies: ["AWSTransport", "HTTPIngress", "ProgramCache", "TrackingModel", logging],
             path: "Tests/Benchmarks",
             swiftSettings: settings
         ),
 
         tests(of: "EventJournal", sees: ["CChecksum", "JournalProbe", "ProbeSupport", nioCore, nioPosix, logging]),
-        tests(of: "StreamSink", sees: ["EventJournal", "JournalProbe", "ProbeSupport", nioCore, nioPosix, nioLocks, logging, lifecycle]),
+        tests(
+            of: "StreamSink",
+            sees: [
+                "EventJournal", "JournalProbe", "ProbeSupport", "RedisClient", "TestSupport", nioCore, nioPosix, nioLocks, logging,
+                lifecycle,
+            ]
+        ),
 
         // A process for the tests of the journal and the file sink to kill.
         .executableTarget(
@@ -137,8 +146,10 @@ let package = Package(
             ]
         ),
 
+        tests(of: "AWSTransport", sees: ["TestSupport", logging]),
+
         tests(of: "LoadGenerator", sees: [nioCore, nioPosix]),
-        tests(of: "adtrack", sees: ["EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", arguments, logging, nioCore]),
+        tests(of: "adtrack", sees: ["EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", "StreamSink", arguments, logging, nioCore]),
         // From outside: the executable is built with them, and started.
         .testTarget(
             name: "IntegrationTests",
