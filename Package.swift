@@ -27,6 +27,7 @@ let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 /// A room of the picture: its name, and what it may see.
@@ -54,6 +55,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
@@ -74,16 +76,22 @@ let package = Package(
         room("EventJournal", sees: ["CChecksum", nioCore, nioLocks, logging, metrics]),
         room("StreamSink", sees: ["EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
 
+        room("StreamSource", sees: ["RedisClient", "StreamSink", "TrackingModel", nioCore, logging, lifecycle]),
+        room("EventStore", sees: ["StreamSource", "TrackingModel", grdb, protobuf]),
+
         // The core data's journey.
-        room("CoreDataFeed", sees: ["RedisClient", "TrackingModel", "Verticles", nioCore, nioLocks, logging, metrics, lifecycle]),
+        room(
+            "CoreDataFeed",
+            sees: ["RedisClient", "StreamSource", "TrackingModel", "Verticles", nioCore, nioLocks, logging, metrics, lifecycle]
+        ),
 
         room("LoadGenerator", sees: [nioCore, nioPosix, histogram]),
         .executableTarget(
             name: "adtrack",
             dependencies: [
-                "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink", "CoreDataFeed",
-                "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration, lifecycle, logging, metrics,
-                nioCore, nioPosix, protobuf,
+                "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink", "StreamSource",
+                "EventStore", "CoreDataFeed", "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration,
+                lifecycle, logging, metrics, nioCore, nioPosix, protobuf,
             ],
             swiftSettings: settings
         ),
@@ -135,12 +143,15 @@ let package = Package(
             ]
         ),
 
+        tests(of: "StreamSource", sees: ["RedisClient", "TestSupport", "TrackingModel", nioCore, nioPosix, logging, lifecycle]),
+        tests(of: "EventStore", sees: ["StreamSource", "TestSupport", "TrackingModel", grdb, logging, lifecycle, protobuf]),
+
         tests(of: "LoadGenerator", sees: [nioCore, nioPosix]),
-        tests(of: "adtrack", sees: ["EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", arguments, logging, nioCore]),
+        tests(of: "adtrack", sees: ["EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", "StreamSource", arguments, logging, nioCore]),
         // From outside: the executable is built with them, and started.
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["adtrack", "TestSupport", "TrackingModel"],
+            dependencies: ["adtrack", "TestSupport", "TrackingModel", grdb, protobuf],
             swiftSettings: settings
         ),
     ]
