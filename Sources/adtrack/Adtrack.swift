@@ -14,7 +14,7 @@ struct Adtrack: AsyncParsableCommand {
               adtrack events ./adtrack-data/events        what was recorded
             """,
         subcommands: [
-            ServeCommand.self, ConsumeCommand.self, ReportCommand.self, ProgramsCommand.self,
+            ServeCommand.self, ConsumeCommand.self, UpdateCommand.self, ReportCommand.self, ProgramsCommand.self,
             EventsCommand.self, LoadCommand.self,
         ]
     )
