@@ -62,6 +62,7 @@ let package = Package(
         // C: headers only, linked by their module maps.
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CChecksum"),
+        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // Below everything: the nouns, the actors' frame, the figures.
         room("TrackingModel", sees: [protobuf]),
@@ -76,8 +77,9 @@ let package = Package(
         room("EventJournal", sees: ["CChecksum", nioCore, nioLocks, logging, metrics]),
         room("StreamSink", sees: ["EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
 
-        room("StreamSource", sees: ["RedisClient", "StreamSink", "TrackingModel", nioCore, logging, lifecycle]),
-        room("EventStore", sees: ["StreamSource", "TrackingModel", grdb, protobuf]),
+        room("AWSTransport", sees: ["CCurl", nioLocks, logging]),
+        room("StreamSource", sees: ["AWSTransport", "RedisClient", "StreamSink", "TrackingModel", nioCore, logging, lifecycle]),
+        room("EventStore", sees: ["AWSTransport", "StreamSource", "TrackingModel", logging, grdb, protobuf]),
 
         // The core data's journey.
         room(
@@ -90,7 +92,7 @@ let package = Package(
             name: "adtrack",
             dependencies: [
                 "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink", "StreamSource",
-                "EventStore", "CoreDataFeed", "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration,
+                "AWSTransport", "EventStore", "CoreDataFeed", "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration,
                 lifecycle, logging, metrics, nioCore, nioPosix, protobuf,
             ],
             swiftSettings: settings
@@ -143,8 +145,9 @@ let package = Package(
             ]
         ),
 
-        tests(of: "StreamSource", sees: ["RedisClient", "TestSupport", "TrackingModel", nioCore, nioPosix, logging, lifecycle]),
-        tests(of: "EventStore", sees: ["StreamSource", "TestSupport", "TrackingModel", grdb, logging, lifecycle, protobuf]),
+        tests(of: "AWSTransport", sees: ["TestSupport", logging]),
+        tests(of: "StreamSource", sees: ["AWSTransport", "RedisClient", "TestSupport", "TrackingModel", nioCore, nioPosix, logging, lifecycle]),
+        tests(of: "EventStore", sees: ["AWSTransport", "StreamSource", "TestSupport", "TrackingModel", grdb, logging, lifecycle, protobuf]),
 
         tests(of: "LoadGenerator", sees: [nioCore, nioPosix]),
         tests(of: "adtrack", sees: ["EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", "StreamSource", arguments, logging, nioCore]),
