@@ -3,6 +3,8 @@ import Foundation
 /// A Python program of `Tests/StandIns` on a free port of its own; it ends when its standard input does, or by its id.
 public final class StandIn: Sendable {
     public let port: Int
+    /// What it said after its port.
+    public let words: [String]
     private let process: Locked<Process?>
 
     public var url: String { "http://127.0.0.1:\(port)" }
@@ -34,11 +36,13 @@ public final class StandIn: Sendable {
             line.append(byte)
         }
         let text = String(decoding: line, as: UTF8.self)
-        guard text.hasPrefix("port "), let port = Int(text.dropFirst(5)) else {
+        let words = text.split(separator: " ").map(String.init)
+        guard words.count > 1, words[0] == "port", let port = Int(words[1]) else {
             kill(started.processIdentifier, SIGKILL)
             throw TestFailure("\(name).py said \"\(text)\" instead of its port")
         }
         self.port = port
+        self.words = Array(words[2...])
         self.process = Locked(started)
     }
 
