@@ -4,7 +4,7 @@ public import StreamSource
 /// The table `events` of a SQLite database in WAL mode, and how far sources are read: stored in one transaction.
 ///
 /// `synchronous` is FULL: what a stream is told to be stored survives a power cut.
-public struct SQLiteEventTable: EventTable, CheckpointStore {
+public struct SQLiteEventTable: EventTable, LeaseStore {
     private static let schema = """
         CREATE TABLE IF NOT EXISTS events (
             message_id TEXT NOT NULL PRIMARY KEY,
@@ -26,6 +26,13 @@ public struct SQLiteEventTable: EventTable, CheckpointStore {
             source TEXT NOT NULL,
             part TEXT NOT NULL,
             position TEXT NOT NULL,
+            PRIMARY KEY (source, part)
+        ) WITHOUT ROWID;
+        CREATE TABLE IF NOT EXISTS leases (
+            source TEXT NOT NULL,
+            part TEXT NOT NULL,
+            owner TEXT NOT NULL,
+            counter INTEGER NOT NULL,
             PRIMARY KEY (source, part)
         ) WITHOUT ROWID;
         """
@@ -83,6 +90,35 @@ public struct SQLiteEventTable: EventTable, CheckpointStore {
             }
         } catch let refusal as Refusal {
             return .refused(refusal.damages)
+        } catch {
+            throw Self.failure(self.path, error)
+        }
+    }
+
+    public func leases(of source: String) async throws(StreamFailure) -> [Lease] {
+        do {
+            return try await self.queue.read { database in
+                let sql = "SELECT part, owner, counter FROM leases WHERE source = ?"
+                return try Row.fetchAll(database, sql: sql, arguments: [source]).map { row in
+                    Lease(part: row[0], owner: row[1], counter: row[2])
+                }
+            }
+        } catch {
+            throw Self.failure(self.path, error)
+        }
+    }
+
+    public func replace(_ old: Lease, by new: Lease, of source: String) async throws(StreamFailure) -> Bool {
+        do {
+            return try await self.queue.write { database in
+                try database.execute(
+                    sql: old.counter == 0
+                        ? "INSERT INTO leases (owner, counter, source, part) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+                        : "UPDATE leases SET owner = ?, counter = ? WHERE source = ? AND part = ? AND counter = ?",
+                    arguments: [new.owner, new.counter, source, old.part] + (old.counter == 0 ? [] : [old.counter])
+                )
+                return database.changesCount == 1
+            }
         } catch {
             throw Self.failure(self.path, error)
         }

@@ -22,6 +22,6 @@ public enum StoreResult: Sendable, Equatable {
     case stored(Int, duplicates: Int)
     /// Nothing was stored, by the items' places why not; without them it may go through.
     case refused([Int: Damage])
-    /// All others were stored, and no checkpoint has to be.
+    /// All others were stored, the checkpoints not yet.
     case partly(Int, duplicates: Int, refused: [Int: Damage])
 }
