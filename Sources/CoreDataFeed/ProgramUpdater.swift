@@ -10,10 +10,13 @@ import TrackingModel
 public struct ProgramUpdater: RecordHandler {
     private let client: RedisClient
     private let store: ProgramStore
+    /// For a stream whose positions nobody else keeps.
+    public let leases: RedisLeases
 
     public init(_ redis: RedisConfiguration, keys: CoreDataKeys, on loop: any EventLoop, logger: Logger) {
         self.client = RedisClient(redis, on: loop, logger: logger)
         self.store = ProgramStore(self.client, keys: keys)
+        self.leases = RedisLeases(self.client, key: "adtrack.core-data")
     }
 
     public func start() async { await self.client.start() }
@@ -24,8 +27,15 @@ public struct ProgramUpdater: RecordHandler {
 
     public func time(of item: ProgramUpdate) -> Int64? { nil }
 
-    /// A stream of programs has no checkpoints of its own to keep: what is written again is not newer.
+    /// Positions are kept after the programs; what is written again in between is not newer.
     public func store(_ items: [ProgramUpdate], checkpoints: [Checkpoint]) async throws(StreamFailure) -> StoreResult {
+        let result = try await self.write(items)
+        if case .partly = result { return result }
+        try await self.leases.keep(checkpoints)
+        return result
+    }
+
+    private func write(_ items: [ProgramUpdate]) async throws(StreamFailure) -> StoreResult {
         guard !items.isEmpty else { return .stored(0, duplicates: 0) }
         do throws(RedisError) {
             try await self.client.waitUntilReady(for: .seconds(1))

@@ -1,6 +1,6 @@
 import ArgumentParser
 import EventStore
-import Glibc
+import Logging
 import TrackingModel
 
 /// `adtrack report`: counts the events of a table.
@@ -15,7 +15,7 @@ struct ReportCommand: AsyncParsableCommand {
             """
     )
 
-    static let tables = "sqlite:PATH"
+    static let tables = "sqlite:PATH or dynamodb:TABLE[?region=…&endpoint=URL]"
 
     @Option(help: ArgumentHelp("The table: \(tables).", valueName: "table")) var from: String?
     @Option(help: "What to count by: program, type, hour.") var by = "program"
@@ -38,15 +38,23 @@ struct ReportCommand: AsyncParsableCommand {
         let flags = self.from.map { [Setting.from.flag: [$0]] } ?? [:]
         let settings = try await Settings(flags: flags, environment: environment, file: environment["ADTRACK_CONFIG"])
         let address = try settings.address(.from, forms: Self.tables)
-        guard address.scheme == "sqlite" else {
-            throw Settings.refusal(.from, address.scheme + ":", "write \(Self.tables)")
-        }
-        let trait = EventReport.Trait(rawValue: self.by) ?? .program
-        let report = try EventReport(
-            sqlite: address.name,
-            by: trait,
-            since: self.since.flatMap(Timestamp.init(rfc3339:))
-        )
+        let report = try await self.report(address)
         print(self.json ? report.json : self.csv ? report.csv : report.table, terminator: "")
+    }
+
+    private func report(_ address: StreamAddress) async throws -> EventReport {
+        let trait = EventReport.Trait(rawValue: self.by) ?? .program
+        let since = self.since.flatMap(Timestamp.init(rfc3339:))
+        switch address.scheme {
+        case "sqlite": return try EventReport(sqlite: address.name, by: trait, since: since)
+        case "dynamodb":
+            let silent = Logger(label: "adtrack.aws") { _ in SwiftLogNoOpLogHandler() }
+            let services = try AWSServices(logger: silent)
+            let calls = try services.dynamoDB(address)
+            let report = try await EventReport(dynamoDB: calls, table: address.name, by: trait, since: since)
+            await services.shutdown()
+            return report
+        default: throw Settings.refusal(.from, address.scheme + ":", "write \(Self.tables)")
+        }
     }
 }

@@ -4,8 +4,10 @@ extension Setting {
     static let to = Setting("to", "to")
     static let deadLetter = Setting("dead-letter", "deadLetter")
     static let claimIdle = Setting("claim-idle", "claimIdle")
+    static let leaseDuration = Setting("lease-duration", "leaseDuration")
+    static let createTable = Setting("create-table", "createTable")
 
-    static let ofStreams = [from, to, deadLetter, claimIdle]
+    static let ofStreams = [from, to, deadLetter, claimIdle, leaseDuration, createTable]
 
     static let all = ofServe + ofStreams
 

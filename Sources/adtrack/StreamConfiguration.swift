@@ -8,6 +8,7 @@ import StreamSource
 struct StreamConfiguration {
     var deadLetter: DeadLetterAddress
     var claimIdle: Duration
+    var leaseDuration: Duration
     var limits = BatchLimit()
     var managementHost: String
     var managementPort: Int
@@ -29,6 +30,7 @@ struct StreamConfiguration {
         }
         let idle: ClosedRange<Duration> = .milliseconds(100) ... .seconds(86_400)
         self.claimIdle = try settings.time(.claimIdle, default: .seconds(10), in: idle)
+        self.leaseDuration = try settings.time(.leaseDuration, default: .seconds(10), in: idle)
         self.limits.records = try settings.integer(.batchRecords, default: 500, in: 1...5000)
         self.limits.bytes = try settings.bytes(.batchBytes, default: 5 << 20, in: 1024...(64 << 20))
         self.managementHost = settings.text(.managementHost) ?? "127.0.0.1"
@@ -51,6 +53,17 @@ struct StreamConfiguration {
         let source = RedisStreamSource(configuration, redis: redis, on: loop, logger: logger)
         await source.start()
         return source
+    }
+
+    /// A worker that shares the stream's shards with others through `leases`.
+    func kinesisSource(_ address: StreamAddress, _ leases: some LeaseStore, logger: Logger) throws -> KinesisSource {
+        KinesisSource(
+            try AWSServices(logger: logger).kinesis(address),
+            stream: address.name,
+            store: leases,
+            leaseDuration: self.leaseDuration,
+            logger: logger
+        )
     }
 
     func deadLetterPlace(on loop: any EventLoop, logger: Logger) async -> any DeadLetterPlace {

@@ -18,6 +18,8 @@ struct StreamOptions: ParsableArguments {
 
     @Option(help: "After so long a dead consumer's share of a Redis stream is taken over. (default: 10s)")
     var claimIdle: String?
+    @Option(help: "After so long a dead worker's shards of a Kinesis stream are taken over. (default: 10s)")
+    var leaseDuration: String?
     @Option(help: "Most records of a batch. (default: 500)") var batchRecords: String?
     @Option(help: "Most bytes of a batch. (default: 5MiB)") var batchBytes: String?
 
@@ -35,7 +37,8 @@ struct StreamOptions: ParsableArguments {
     /// - Parameter more: what one of the commands takes besides.
     func settings(_ more: [(Setting, String?)]) async throws -> Settings {
         let texts: [(Setting, String?)] = [
-            (.deadLetter, deadLetter), (.claimIdle, claimIdle), (.batchRecords, batchRecords),
+            (.deadLetter, deadLetter), (.claimIdle, claimIdle), (.leaseDuration, leaseDuration),
+            (.batchRecords, batchRecords),
             (.batchBytes, batchBytes), (.redis, redis), (.redisCA, redisCA), (.redisTimeout, redisTimeout),
             (.managementHost, managementHost), (.managementPort, managementPort), (.logLevel, logLevel),
         ]

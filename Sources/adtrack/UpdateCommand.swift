@@ -23,7 +23,7 @@ struct UpdateCommand: AsyncParsableCommand {
             """
     )
 
-    static let sources = "redis:KEY[?url=redis://…], file:PATH or -"
+    static let sources = "redis:KEY[?url=redis://…], kinesis:STREAM[?region=…&endpoint=URL], file:PATH or -"
 
     @Option(help: ArgumentHelp("The stream: \(sources).", valueName: "stream")) var from: String?
     @Option(help: "Before the program id in a key; empty writes the older system's. (default: program:)")
@@ -41,8 +41,8 @@ struct UpdateCommand: AsyncParsableCommand {
         LoggingSystem.bootstrap { _ in LineLogHandler(logLevel: configuration.logLevel) }
         let logger = Logger(label: "adtrack")
         let side = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let source = try await Self.source(settings, configuration, on: side.next(), logger: logger)
         let updater = ProgramUpdater(redis, keys: keys, on: side.next(), logger: logger)
+        let source = try await Self.source(settings, configuration, updater.leases, on: side.next(), logger: logger)
         await updater.start()
         let consumer = StreamConsumer(
             source,
@@ -63,6 +63,7 @@ struct UpdateCommand: AsyncParsableCommand {
     private static func source(
         _ settings: Settings,
         _ configuration: StreamConfiguration,
+        _ leases: RedisLeases,
         on loop: any EventLoop,
         logger: Logger
     ) async throws -> any RecordSource {
@@ -75,6 +76,7 @@ struct UpdateCommand: AsyncParsableCommand {
             } catch {
                 throw StartError("--from: \(error); give a file of one program a line")
             }
+        case "kinesis": return try configuration.kinesisSource(address, leases, logger: logger)
         case "redis":
             return try await configuration.redisSource(address, field: "program", settings, on: loop, logger: logger)
         default: throw Settings.refusal(.from, address.scheme + ":", "write \(Self.sources)")
