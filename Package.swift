@@ -111,7 +111,7 @@ let package = Package(
         // Not a test: figures of the parts that every request passes, printed as a table.
         .executableTarget(
             name: "Benchmarks",
-            dependencies: ["HTTPIngress", "ProgramCache", "TrackingModel"],
+            dependencies: ["AWSTransport", "HTTPIngress", "ProgramCache", "TrackingModel", logging],
             path: "Tests/Benchmarks",
             swiftSettings: settings
         ),

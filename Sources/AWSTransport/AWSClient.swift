@@ -4,8 +4,8 @@ import NIOConcurrencyHelpers
 
 /// Calls of one service in its JSON protocol (AWS JSON 1.0 and 1.1): a `POST /` with the operation in `X-Amz-Target`.
 ///
-/// A call that AWS refuses for its credentials or its clock is sent once more, if there are other credentials then or the
-/// clock was corrected; nothing else is repeated here.
+/// A call that AWS refuses for its credentials or its clock is sent once more, if there are other credentials then or
+/// the clock was corrected; nothing else is repeated here.
 public final class AWSClient: Sendable {
     public let endpoint: AWSEndpoint
     private let transport: Transport

@@ -112,8 +112,8 @@ extension AWSError.Kind {
             (
                 .credentials,
                 """
-                ExpiredToken ExpiredTokenId UnrecognizedClient InvalidClientTokenId InvalidAccessKeyId InvalidSignature \
-                SignatureDoesNotMatch IncompleteSignature MissingAuthenticationToken InvalidToken AuthFailure \
+                ExpiredToken ExpiredTokenId UnrecognizedClient InvalidClientTokenId InvalidAccessKeyId \
+                InvalidSignature SignatureDoesNotMatch IncompleteSignature MissingAuthenticationToken InvalidToken AuthFailure \
                 UnknownAccessKeyId
                 """
             ),

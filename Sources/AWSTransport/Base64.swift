@@ -12,43 +12,45 @@ enum Base64 {
 
     static func encodedCount(_ count: Int) -> Int { (count + 2) / 3 * 4 }
 
+    /// The two digits of each twelve bits, the first in the lower byte: half as many steps as digit by digit.
+    private static let pairs: [UInt16] = (0..<4096).map {
+        UInt16(Self.alphabet[$0 >> 6]) | UInt16(Self.alphabet[$0 & 63]) << 8
+    }
+
     /// - Parameter target: has room for ``encodedCount(_:)`` bytes.
     static func encode(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawPointer) {
-        self.alphabet.withUnsafeBufferPointer { alphabet in
-            guard let digits = alphabet.baseAddress, let bytes = source.baseAddress else { return }
-            var read = 0
-            var write = target.assumingMemoryBound(to: UInt8.self)
-            while read + 3 <= source.count {
+        guard let bytes = source.baseAddress else { return }
+        let whole = source.count / 3 * 3
+        self.pairs.withUnsafeBufferPointer { pairs in
+            guard let pairs = pairs.baseAddress else { return }
+            var write = target
+            var read = bytes
+            let end = bytes + whole
+            while read < end {
                 let group =
-                    UInt32(bytes.load(fromByteOffset: read, as: UInt8.self)) << 16
-                    | UInt32(bytes.load(fromByteOffset: read + 1, as: UInt8.self)) << 8
-                    | UInt32(bytes.load(fromByteOffset: read + 2, as: UInt8.self))
-                write[0] = digits[Int(group >> 18)]
-                write[1] = digits[Int(group >> 12 & 63)]
-                write[2] = digits[Int(group >> 6 & 63)]
-                write[3] = digits[Int(group & 63)]
+                    Int(read.load(as: UInt8.self)) << 16 | Int(read.load(fromByteOffset: 1, as: UInt8.self)) << 8
+                    | Int(read.load(fromByteOffset: 2, as: UInt8.self))
+                write.storeBytes(of: pairs[group >> 12].littleEndian, as: UInt16.self)
+                write.storeBytes(of: pairs[group & 0xfff].littleEndian, toByteOffset: 2, as: UInt16.self)
                 read += 3
                 write += 4
             }
-            self.encodeEnd(UnsafeRawBufferPointer(rebasing: source[read...]), digits, into: write)
         }
+        self.encodeEnd(UnsafeRawBufferPointer(rebasing: source[whole...]), into: target + whole / 3 * 4)
     }
 
     /// The last one or two bytes, padded.
-    private static func encodeEnd(
-        _ rest: UnsafeRawBufferPointer,
-        _ digits: UnsafePointer<UInt8>,
-        into write: UnsafeMutablePointer<UInt8>
-    ) {
+    private static func encodeEnd(_ rest: UnsafeRawBufferPointer, into target: UnsafeMutableRawPointer) {
         guard let first = rest.first else { return }
         let second = rest.count > 1 ? rest[1] : 0
-        write[0] = digits[Int(first >> 2)]
-        write[1] = digits[Int((first & 3) << 4 | second >> 4)]
-        write[2] = rest.count > 1 ? digits[Int((second & 15) << 2)] : UInt8(ascii: "=")
-        write[3] = UInt8(ascii: "=")
+        let third = rest.count > 1 ? self.alphabet[Int((second & 15) << 2)] : UInt8(ascii: "=")
+        target.storeBytes(of: self.alphabet[Int(first >> 2)], as: UInt8.self)
+        target.storeBytes(of: self.alphabet[Int((first & 3) << 4 | second >> 4)], toByteOffset: 1, as: UInt8.self)
+        target.storeBytes(of: third, toByteOffset: 2, as: UInt8.self)
+        target.storeBytes(of: UInt8(ascii: "="), toByteOffset: 3, as: UInt8.self)
     }
 
-    /// - Returns: nil for what an encoder would not have written: a wrong length, a foreign byte, bits set in the padding.
+    /// - Returns: nil for what no encoder writes: a wrong length, a foreign byte, bits set in the padding.
     static func decode(_ text: some RandomAccessCollection<UInt8>) -> [UInt8]? {
         let decoded = text.withContiguousStorageIfAvailable { self.decode($0) }
         return decoded ?? Array(text).withUnsafeBufferPointer { self.decode($0) }

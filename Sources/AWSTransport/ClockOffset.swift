@@ -22,8 +22,9 @@ struct ClockOffset: Sendable, Equatable {
     mutating func received(date: Int, now: Int, isRefusedSignature: Bool) -> Bool {
         let difference = date - now
         let error = abs(difference - self.seconds)
-        guard error >= (isRefusedSignature ? Self.suspicious : Self.tolerated) else { return false }
-        // A machine whose clock was set right signs as libcurl does again.
+        // A clock that was corrected once is followed closely: somebody will set it right.
+        let isWatched = isRefusedSignature || self.seconds != 0
+        guard error >= (isWatched ? Self.suspicious : Self.tolerated) else { return false }
         self.seconds = abs(difference) < Self.suspicious ? 0 : difference
         return true
     }

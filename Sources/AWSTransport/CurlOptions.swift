@@ -11,10 +11,12 @@ struct CurlOptions {
         curl_easy_strerror(code).map { String(cString: $0) } ?? "libcurl error \(code.rawValue)"
     }
 
-    /// What holds for every request: nothing but HTTP, no redirects (the signature is for one host, and credentials must
-    /// not follow), certificates verified, signals left alone.
+    /// What holds for every request: nothing but HTTP, no redirects (the signature is for one host, and credentials
+    /// must not follow), certificates verified, signals left alone.
     mutating func setBounds(_ limits: TransportConfiguration, for request: AWSRequest) {
         self.set(CURLOPT_NOSIGNAL, 1)
+        // A name server that is silent must not hold this thread when a transfer gives up waiting for it.
+        self.set(CURLOPT_QUICK_EXIT, 1)
         self.set(CURLOPT_PROTOCOLS_STR, "http,https")
         self.set(CURLOPT_FOLLOWLOCATION, 0)
         self.set(CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_1_1))

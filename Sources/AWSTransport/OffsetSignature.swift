@@ -3,8 +3,8 @@ import Glibc
 /// AWS Signature Version 4 for a machine whose clock is wrong.
 ///
 /// libcurl signs with this machine's clock. It takes another time from an `X-Amz-Date` of ours, but up to 8.2 it then
-/// sends that header twice (curl issue 11738), which is no longer what was signed. So the few requests that are sent with
-/// a corrected clock are signed here; libcurl leaves a request with an `Authorization` alone.
+/// sends that header twice (curl issue 11738), which is no longer what was signed. So the few requests that are sent
+/// with a corrected clock are signed here; libcurl leaves a request with an `Authorization` alone.
 ///
 /// The rules: IAM User Guide, "Create a signed AWS API request". The path is used as it stands and there is no query.
 enum OffsetSignature {

@@ -2,8 +2,8 @@ import CCurl
 
 /// One request on its way.
 ///
-/// `@unchecked Sendable`: the request is constant; ``intake`` and ``finish`` are touched under the loop's lock until the
-/// loop's thread takes the transfer, everything else by that thread alone.
+/// `@unchecked Sendable`: the request is constant; ``intake`` and ``finish`` are touched under the loop's lock,
+/// everything else by the loop's thread alone.
 final class Transfer: @unchecked Sendable {
     /// Where a transfer is, as its caller's thread may know it.
     enum Intake {

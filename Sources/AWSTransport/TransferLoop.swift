@@ -54,6 +54,10 @@ final class TransferLoop: @unchecked Sendable {
             nil,
             { context in
                 guard let context else { return nil }
+                // Signals are for the threads that wait for them; SIGPIPE, of a connection that is gone, for none.
+                var signals = sigset_t()
+                sigfillset(&signals)
+                pthread_sigmask(SIG_BLOCK, &signals, nil)
                 Unmanaged<TransferLoop>.fromOpaque(context).takeRetainedValue().run()
                 return nil
             },

@@ -21,4 +21,7 @@ public struct TransportConfiguration: Sendable {
     public var certificateAuthority: String?
 
     public init() {}
+
+    /// With what the environment says: `AWS_CA_BUNDLE`.
+    public init(_ environment: AWSEnvironment) { self.certificateAuthority = environment["AWS_CA_BUNDLE"] }
 }

@@ -2,7 +2,7 @@
 """A Kinesis stand-in that misbehaves as told, and keeps books of what it stored.
 
     kinesis.py [--host 127.0.0.1] [--port 0] [--shards 4] [--region us-east-1]
-               [--access-key AK --secret-key SK [--session-token T]] [--discard] [--rate-limit]
+               [--access-key AK --secret-key SK [--session-token T]] [--discard] [--canned N] [--rate-limit]
 
 Prints "port N" when it listens. Speaks the JSON protocol of the Kinesis API (2013-12-02): CreateStream, ListShards,
 DescribeStreamSummary, PutRecords, PutRecord, GetShardIterator, GetRecords. A stream that is not known is created at its
@@ -11,7 +11,8 @@ first PutRecords or ListShards, with --shards shards, unless --strict is given.
 With --access-key every signature is computed again by botocore, which must be installed then, over the headers that the
 client says it signed; a wrong one is answered as AWS does (403 InvalidSignatureException, or ExpiredToken, or
 RequestTimeTooSkewed when the time differs by more than five minutes; --clock-offset S moves this server's clock, in its
-Date too). --discard counts records instead of keeping them. --rate-limit holds each shard to 1,000 records/s and 1 MiB/s.
+Date too). --discard counts records instead of keeping them. --canned N reads nothing and answers each call that N records
+are stored, for measuring clients. --rate-limit holds each shard to 1,000 records/s and 1 MiB/s.
 
     POST /_faults   a JSON list of faults, or one; each call of the API takes the first of the queue that applies to it
     DELETE /_faults empties the queue and the standing faults
@@ -155,6 +156,8 @@ class Server:
         self.port = options.port
         self.open = set()
         self.random = random.Random(0)
+        record = '{"SequenceNumber":"49590338271490256608559692538361571095921575000000000001","ShardId":"shardId-000000000000"}'
+        self.canned = f'{{"FailedRecordCount":0,"Records":[{",".join([record] * options.canned)}]}}'.encode()
 
     # Streams
 
@@ -459,6 +462,9 @@ class Server:
         self.answer(writer, status, answer)
 
     async def serve_call(self, writer, method, path, headers, body):
+        if self.options.canned:
+            self.answer(writer, 200, self.canned)
+            return True
         operation = headers.get("x-amz-target", "").rpartition(".")[2]
         self.ledger.calls[operation] += 1
         self.ledger.attempts.append(round(time.time(), 4))
@@ -550,6 +556,7 @@ async def main():
     parser.add_argument("--clock-offset", type=int, default=0)
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--discard", action="store_true")
+    parser.add_argument("--canned", type=int, default=0)
     parser.add_argument("--rate-limit", action="store_true")
     server = Server(parser.parse_args())
     await server.listen()
