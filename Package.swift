@@ -29,6 +29,7 @@ let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 /// A room of the picture: its name, and what it may see.
@@ -56,6 +57,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
@@ -78,17 +80,22 @@ let package = Package(
         room("StreamSink", sees: ["AWSTransport", "EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
 
         room("AWSTransport", sees: ["CCurl", nioLocks, logging]),
+        room("StreamSource", sees: ["AWSTransport", "RedisClient", "StreamSink", "TrackingModel", nioCore, logging, lifecycle]),
+        room("EventStore", sees: ["AWSTransport", "StreamSource", "TrackingModel", logging, grdb, protobuf]),
 
         // The core data's journey.
-        room("CoreDataFeed", sees: ["RedisClient", "TrackingModel", "Verticles", nioCore, nioLocks, logging, metrics, lifecycle]),
+        room(
+            "CoreDataFeed",
+            sees: ["RedisClient", "StreamSource", "TrackingModel", "Verticles", nioCore, nioLocks, logging, metrics, lifecycle]
+        ),
 
         room("LoadGenerator", sees: [nioCore, nioPosix, histogram]),
         .executableTarget(
             name: "adtrack",
             dependencies: [
-                "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink", "CoreDataFeed",
-                "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration, lifecycle, logging, metrics,
-                nioCore, nioPosix, protobuf,
+                "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink", "StreamSource",
+                "AWSTransport", "EventStore", "CoreDataFeed", "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration,
+                lifecycle, logging, metrics, nioCore, nioPosix, protobuf,
             ],
             swiftSettings: settings
         ),
@@ -147,13 +154,20 @@ let package = Package(
         ),
 
         tests(of: "AWSTransport", sees: ["TestSupport", logging]),
+        tests(of: "StreamSource", sees: ["AWSTransport", "RedisClient", "TestSupport", "TrackingModel", nioCore, nioPosix, logging, lifecycle]),
+        tests(of: "EventStore", sees: ["AWSTransport", "StreamSource", "TestSupport", "TrackingModel", grdb, logging, lifecycle, protobuf]),
 
         tests(of: "LoadGenerator", sees: [nioCore, nioPosix]),
-        tests(of: "adtrack", sees: ["EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", "StreamSink", arguments, logging, nioCore]),
+        tests(
+            of: "adtrack",
+            sees: [
+                "EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", "StreamSink", "StreamSource", arguments, logging, nioCore,
+            ]
+        ),
         // From outside: the executable is built with them, and started.
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["adtrack", "TestSupport", "TrackingModel"],
+            dependencies: ["adtrack", "TestSupport", "TrackingModel", grdb, protobuf],
             swiftSettings: settings
         ),
     ]

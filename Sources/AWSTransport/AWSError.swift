@@ -36,7 +36,7 @@ public struct AWSError: Error, Sendable, Hashable, CustomStringConvertible {
 
 extension AWSError {
     /// - Returns: nil where the answer is none of AWS': HTML of a load balancer, or nothing.
-    init?(_ response: AWSResponse) {
+    public init?(_ response: AWSResponse) {
         guard response.status >= 300 || response.status < 200 else { return nil }
         var (code, message) = Self.jsonError(response.body) ?? Self.xmlError(response.body) ?? ("", "")
         if !response.errorType.isEmpty { code = response.errorType }

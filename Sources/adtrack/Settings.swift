@@ -26,7 +26,7 @@ struct Settings {
             contents[key] =
                 setting.flag == Setting.sink.flag
                 ? ConfigValue(.stringArray(given), isSecret: true)
-                : ConfigValue(.string(last), isSecret: setting.flag == Setting.redis.flag)
+                : ConfigValue(.string(last), isSecret: setting.isSecret)
         }
         return InMemoryProvider(name: name, values: contents)
     }
