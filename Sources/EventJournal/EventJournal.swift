@@ -138,7 +138,8 @@ public final class EventJournal: Sendable {
 
     /// In milliseconds.
     private static func pause(_ engine: JournalEngine) -> Int {
-        if engine.configuration.durability == .write { return engine.configuration.syncInterval }
+        // Half of the window is for the sync itself.
+        if engine.configuration.durability == .write { return max(1, engine.configuration.syncInterval / 2) }
         return engine.refusal == nil ? min(250, engine.configuration.cursorInterval) : 100
     }
 }

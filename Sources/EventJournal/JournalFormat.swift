@@ -93,6 +93,9 @@ enum JournalFormat {
     /// A record's key offset is 16 bits wide, so is the length.
     static let recordBytes = 65_535
 
+    /// No event has a sequence from here on: what says so is damaged, whatever its checksum says.
+    static let endOfSequences: UInt64 = 1 << 62
+
     static func padded(_ bytes: Int) -> Int { (bytes &+ 7) & ~7 }
 }
 

@@ -72,11 +72,24 @@ struct JournalLedger: Sendable {
         self.figures.bytes = segments.reduce(0) { $0 + $1.used }
         self.marks = segments.map { ($0.first, $0.milliseconds) }
         // Never given to anyone, so neither appended nor dropped.
-        for range in voids.map({ $0.clamped(to: self.low..<next) }) where !range.isEmpty {
+        for range in Self.apart(voids.map { $0.clamped(to: self.low..<next) }) {
             self.lost.append(range)
             self.figures.appended -= UInt64(range.count)
         }
         for range in lost { self.lose(range, .corrupt) }
+    }
+
+    /// The same sequences in order, each once.
+    private static func apart(_ ranges: [Range<UInt64>]) -> [Range<UInt64>] {
+        var apart: [Range<UInt64>] = []
+        for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) where !range.isEmpty {
+            if let last = apart.last, range.lowerBound <= last.upperBound {
+                apart[apart.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
+            } else {
+                apart.append(range)
+            }
+        }
+        return apart
     }
 
     // MARK: The writer
