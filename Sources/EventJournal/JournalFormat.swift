@@ -71,6 +71,8 @@
 ///            24  8  the first sequence that is not acknowledged; in `end` the sequence that comes next
 ///            32 16  instance id
 ///            48  8  zero; in `end` the id of the newest segment
+///            56  4  events below the position that the sink had in memory only, as the bound had taken their segment; a
+///                   start counts them as dropped, for nobody knows whether they were delivered
 ///            60  4  CRC-32C of bytes 0 to 59
 enum JournalFormat {
     static let version: UInt16 = 1

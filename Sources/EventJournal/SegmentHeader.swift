@@ -123,6 +123,7 @@ struct JournalNote: Equatable, Sendable {
     var sequence: UInt64
     var instance: InstanceID
     var segment: UInt64 = 0
+    var held: UInt32 = 0
 
     func write(to place: UnsafeMutableRawPointer) {
         place.initializeMemory(as: UInt8.self, repeating: 0, count: JournalFormat.headerBytes)
@@ -133,6 +134,7 @@ struct JournalNote: Equatable, Sendable {
         place.putLittle(self.instance.high, at: 32)
         place.putLittle(self.instance.low, at: 40)
         place.putLittle(self.segment, at: 48)
+        place.putLittle(self.held, at: 56)
         place.putLittle(crc32c(0, place, 60), at: 60)
     }
 
@@ -147,7 +149,8 @@ struct JournalNote: Equatable, Sendable {
             generation: place.little(16),
             sequence: place.little(24),
             instance: InstanceID(high: place.little(32), low: place.little(40)),
-            segment: place.little(48)
+            segment: place.little(48),
+            held: place.little(56)
         )
     }
 }
