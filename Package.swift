@@ -10,6 +10,8 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     // Spans in our own interfaces: the compiler proves that no view outlives its bytes.
     .enableExperimentalFeature("Lifetimes"),
+    // Every test is built with the checks of exclusive access at run time; they are a tenth of the instructions of a request.
+    .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
 ]
 
 let nioCore = Target.Dependency.product(name: "NIOCore", package: "swift-nio")
@@ -27,6 +29,7 @@ let protobuf = Target.Dependency.product(name: "SwiftProtobuf", package: "swift-
 let lifecycle = Target.Dependency.product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let configuration = Target.Dependency.product(name: "Configuration", package: "swift-configuration")
+let grdb = Target.Dependency.product(name: "GRDB", package: "GRDB.swift")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 /// A room of the picture: its name, and what it may see.
@@ -54,12 +57,14 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     ],
     targets: [
         // C: headers only, linked by their module maps.
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CChecksum"),
+        .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // Below everything: the nouns, the actors' frame, the figures.
         room("TrackingModel", sees: [protobuf]),
@@ -72,24 +77,31 @@ let package = Package(
         room("ProgramCache", sees: ["RedisClient", "TrackingModel", nioCore]),
         room("RedisClient", sees: ["CHiredis", nioCore, nioPosix, nioTLS, nioLocks, logging, metrics]),
         room("EventJournal", sees: ["CChecksum", nioCore, nioLocks, logging, metrics]),
-        room("StreamSink", sees: ["EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
+        room("StreamSink", sees: ["AWSTransport", "EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
+
+        room("AWSTransport", sees: ["CCurl", nioLocks, logging]),
+        room("StreamSource", sees: ["AWSTransport", "RedisClient", "StreamSink", "TrackingModel", nioCore, logging, lifecycle]),
+        room("EventStore", sees: ["AWSTransport", "StreamSource", "TrackingModel", logging, grdb, protobuf]),
 
         // The core data's journey.
-        room("CoreDataFeed", sees: ["RedisClient", "TrackingModel", "Verticles", nioCore, nioLocks, logging, metrics, lifecycle]),
+        room(
+            "CoreDataFeed",
+            sees: ["RedisClient", "StreamSource", "TrackingModel", "Verticles", nioCore, nioLocks, logging, metrics, lifecycle]
+        ),
 
         room("LoadGenerator", sees: [nioCore, nioPosix, histogram]),
         .executableTarget(
             name: "adtrack",
             dependencies: [
-                "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink", "CoreDataFeed",
-                "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration, lifecycle, logging, metrics,
-                nioCore, nioPosix, protobuf,
+                "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink", "StreamSource",
+                "AWSTransport", "EventStore", "CoreDataFeed", "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration,
+                lifecycle, logging, metrics, nioCore, nioPosix, protobuf,
             ],
             swiftSettings: settings
         ),
         tests(of: "TrackingModel", sees: [protobuf]),
         tests(of: "ProgramCache", sees: ["RedisClient", "TrackingModel", nioCore]),
-        tests(of: "Verticles", sees: [nioCore, nioPosix, lifecycle, logging]),
+        tests(of: "Verticles", sees: [nioCore, nioPosix, nioLocks, lifecycle, logging]),
         tests(of: "Telemetry", sees: [coreMetrics]),
         tests(
             of: "HTTPIngress",
@@ -101,13 +113,19 @@ let package = Package(
         // Not a test: figures of the parts that every request passes, printed as a table.
         .executableTarget(
             name: "Benchmarks",
-            dependencies: ["HTTPIngress", "ProgramCache", "TrackingModel"],
+            dependencies: ["AWSTransport", "HTTPIngress", "ProgramCache", "TrackingModel", logging],
             path: "Tests/Benchmarks",
             swiftSettings: settings
         ),
 
         tests(of: "EventJournal", sees: ["CChecksum", "JournalProbe", "ProbeSupport", nioCore, nioPosix, logging]),
-        tests(of: "StreamSink", sees: ["EventJournal", "JournalProbe", "ProbeSupport", nioCore, nioPosix, nioLocks, logging, lifecycle]),
+        tests(
+            of: "StreamSink",
+            sees: [
+                "EventJournal", "JournalProbe", "ProbeSupport", "RedisClient", "TestSupport", nioCore, nioPosix, nioLocks, logging,
+                lifecycle,
+            ]
+        ),
 
         // A process for the tests of the journal and the file sink to kill.
         .executableTarget(
@@ -135,12 +153,21 @@ let package = Package(
             ]
         ),
 
+        tests(of: "AWSTransport", sees: ["TestSupport", logging]),
+        tests(of: "StreamSource", sees: ["AWSTransport", "RedisClient", "TestSupport", "TrackingModel", nioCore, nioPosix, logging, lifecycle]),
+        tests(of: "EventStore", sees: ["AWSTransport", "StreamSource", "TestSupport", "TrackingModel", grdb, logging, lifecycle, protobuf]),
+
         tests(of: "LoadGenerator", sees: [nioCore, nioPosix]),
-        tests(of: "adtrack", sees: ["EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", arguments, logging, nioCore]),
+        tests(
+            of: "adtrack",
+            sees: [
+                "EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", "StreamSink", "StreamSource", arguments, logging, nioCore,
+            ]
+        ),
         // From outside: the executable is built with them, and started.
         .testTarget(
             name: "IntegrationTests",
-            dependencies: ["adtrack", "TestSupport", "TrackingModel"],
+            dependencies: ["adtrack", "TestSupport", "TrackingModel", grdb, protobuf],
             swiftSettings: settings
         ),
     ]

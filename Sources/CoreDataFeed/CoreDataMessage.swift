@@ -11,8 +11,13 @@ enum CoreDataMessage: Equatable {
     init?(_ bytes: ByteBuffer) {
         guard (1...ProgramStore.maximumProgramBytes).contains(bytes.readableBytes) else { return nil }
         let json = bytes.withUnsafeReadableBytes { Data($0) }
-        guard let envelope = try? JSONDecoder().decode(Envelope.self, from: json) else { return nil }
-        self = envelope.message
+        guard let message = try? Self(json: json) else { return nil }
+        self = message
+    }
+
+    /// - Throws: `MalformedProgram` where a field breaks a rule, else what the decoder says.
+    init(json: Data) throws {
+        self = try JSONDecoder().decode(Envelope.self, from: json).message
     }
 
     func change(origin: CoreDataChange.Origin) -> CoreDataChange {

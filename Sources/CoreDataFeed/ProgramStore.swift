@@ -41,13 +41,17 @@ public struct ProgramStore: Sendable {
 
     /// Deletes a program; its version is remembered for 7 days.
     public func delete(_ id: ProgramID, version: Int64? = nil) async throws(StoreError) -> Outcome {
+        try outcome(of: await reply(to: deleting(id, version: version)))
+    }
+
+    private func deleting(_ id: ProgramID, version: Int64?) -> RedisCommand {
         var command = RedisCommand("EVAL", argumentCount: 8, capacity: 2048)
         command.append(StoreScripts.delete)
         appendKeys(of: id, to: &command)
         command.append(keys.channel)
         command.append(version.map { String($0) } ?? "")
         command.append("{\"programId\":\"\(id)\"}")
-        return try outcome(of: await reply(to: command))
+        return command
     }
 
     /// The program, or nil where Redis has none.
@@ -110,6 +114,40 @@ public struct ProgramStore: Sendable {
         return imported
     }
 
+    /// Carries out changes in their order, pipelined; each one is a step of its own, and each has an outcome of its own.
+    func apply(_ changes: [ProgramUpdate]) async -> [Result<Outcome, StoreError>] {
+        var results: [Result<Outcome, StoreError>] = []
+        var batch: [Result<RedisCommand, StoreError>] = []
+        var batchBytes = 0
+        for change in changes {
+            let command = Result { () throws(StoreError) in try self.command(change) }
+            batch.append(command)
+            batchBytes += (try? command.get().byteCount) ?? 0
+            if batch.count == Self.batchCommands || batchBytes >= Self.batchBytes {
+                results += await send(batch)
+                batch.removeAll(keepingCapacity: true)
+                batchBytes = 0
+            }
+        }
+        return results + (await send(batch))
+    }
+
+    private func command(_ change: ProgramUpdate) throws(StoreError) -> RedisCommand {
+        switch change {
+        case .put(let program): try putting(program)
+        case .delete(let id, let version): deleting(id, version: version)
+        }
+    }
+
+    private func send(_ batch: [Result<RedisCommand, StoreError>]) async -> [Result<Outcome, StoreError>] {
+        var replies = await client.send(all: batch.compactMap { try? $0.get() }).makeIterator()
+        return batch.map { command in
+            if case .failure(let error) = command { return .failure(error) }
+            let answer = replies.next() ?? .failure(RedisError(.disconnected, "Redis did not answer."))
+            return Result { () throws(StoreError) in try outcome(of: try reply(answer)) }
+        }
+    }
+
     private func write(_ batch: [RedisCommand], into imported: inout Imported) async throws(StoreError) {
         for result in await client.send(all: batch) {
             do {
@@ -130,7 +168,10 @@ public struct ProgramStore: Sendable {
         unversioned.version = nil
         let json = unversioned.json
         guard json.count <= Self.maximumProgramBytes - 64 else {
-            throw StoreError("The program \(program.id) is larger than \(Self.maximumProgramBytes) bytes.")
+            throw StoreError(
+                "The program \(program.id) is larger than \(Self.maximumProgramBytes) bytes.",
+                isOfOneProgram: true
+            )
         }
         let fields = unversioned.hash
         var command = RedisCommand("EVAL", argumentCount: 8 + fields.count * 2, capacity: 2048 + json.count * 2)
@@ -160,7 +201,10 @@ public struct ProgramStore: Sendable {
 
     private func reply(_ result: Result<RESPValue, RedisError>) throws(StoreError) -> RESPValue {
         switch result {
-        case .success(.error(let text)): throw StoreError("Redis refuses: \(text)")
+        case .success(.error(let text)):
+            // A key of another type, a version that cannot grow: another program may go through, this one never will.
+            let isOfOneProgram = text.hasPrefix("WRONGTYPE") || text.contains("the version cannot grow")
+            throw StoreError("Redis refuses: \(text)", isOfOneProgram: isOfOneProgram)
         case .success(let value): return value
         case .failure(let error): throw StoreError(error.description)
         }
@@ -181,6 +225,11 @@ public struct ProgramStore: Sendable {
 /// Why the store could not do what it was asked, in one sentence.
 public struct StoreError: Error, Sendable, Hashable, CustomStringConvertible {
     public let description: String
+    /// Whether it lies in the program and not in Redis: trying again is of no use.
+    let isOfOneProgram: Bool
 
-    init(_ description: String) { self.description = description }
+    init(_ description: String, isOfOneProgram: Bool = false) {
+        self.description = description
+        self.isOfOneProgram = isOfOneProgram
+    }
 }

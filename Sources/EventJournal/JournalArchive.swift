@@ -8,6 +8,8 @@ public struct JournalArchive {
     private var expected: UInt64 = 0
     private var open: OpenSegment?
     private var damagedSeen: Set<String> = []
+    /// How far each file of refused records was read.
+    private var refusedSeen: [String: Int] = [:]
     /// Segments that were read to their end at least once.
     private var looked: Set<UInt64> = []
 
@@ -17,6 +19,16 @@ public struct JournalArchive {
         var first: UInt64
     }
 
+    /// What is known of a record besides its bytes.
+    public enum Origin: Sendable, Equatable {
+        /// A batch whose checksum holds.
+        case journal
+        /// Damaged bytes: it may be an event, or may not.
+        case damaged
+        /// A sink refused it for good; time in milliseconds since the Unix epoch.
+        case refused(sink: String, reason: String, milliseconds: UInt64)
+    }
+
     public init(directory: String) {
         self.directory = directory
     }
@@ -24,14 +36,16 @@ public struct JournalArchive {
     /// Whether there is something of a journal in the directory.
     public static func isJournal(_ directory: String) -> Bool {
         let names = (try? DiskFileSystem().list(directory)) ?? []
-        return names.contains { $0.hasSuffix(".seg") || $0.hasSuffix(".damaged") }
+        return names.contains {
+            $0.hasSuffix(".seg") || $0.hasSuffix(".damaged") || $0.hasSuffix(RefusedEntry.suffix)
+        }
     }
 
-    /// Calls `body` with every record that was not given yet: first those of whole batches, in order, then what can be
-    /// made out in damaged bytes of a quarantine.
+    /// Calls `body` with every record that was not given yet: first those of whole batches, in order, then, of a
+    /// quarantine, what sinks refused, and what can be made out in damaged bytes.
     ///
     /// - Throws: what `body` throws; a directory that cannot be listed has no records.
-    public mutating func read(_ body: (JournalRecord, _ isDamaged: Bool) throws -> Void) rethrows {
+    public mutating func read(_ body: (JournalRecord, Origin) throws -> Void) rethrows {
         let names = ((try? self.files.list(self.directory)) ?? []).sorted()
         let ids = names.compactMap { JournalPaths.id(of: $0, suffix: ".seg") }
         let wanted = ids.filter { $0 >= self.open?.id ?? 0 }
@@ -44,6 +58,7 @@ public struct JournalArchive {
             }
             try self.readOpen(limit: limit, resync: id != wanted.last, body)
         }
+        for name in names where name.hasSuffix(RefusedEntry.suffix) { try self.readRefused(name, body) }
         for name in names where name.hasSuffix(".damaged") && self.damagedSeen.insert(name).inserted {
             try self.salvage(name, body)
         }
@@ -88,7 +103,7 @@ public struct JournalArchive {
     private mutating func readOpen(
         limit: UInt64?,
         resync: Bool,
-        _ body: (JournalRecord, Bool) throws -> Void
+        _ body: (JournalRecord, Origin) throws -> Void
     ) rethrows {
         guard let scanner = self.open?.scanner else { return }
         scanner.refresh()
@@ -103,12 +118,23 @@ public struct JournalArchive {
                 defer { sequence += 1 }
                 guard sequence >= self.expected, let base = frame.records.baseAddress else { continue }
                 self.expected = sequence + 1
-                try body(JournalRecord(at: base + record.offset, sequence: sequence), false)
+                try body(JournalRecord(at: base + record.offset, sequence: sequence), .journal)
             }
         }
     }
 
-    private func salvage(_ name: String, _ body: (JournalRecord, Bool) throws -> Void) rethrows {
+    private mutating func readRefused(_ name: String, _ body: (JournalRecord, Origin) throws -> Void) rethrows {
+        guard let file = try? self.files.openToRead(self.directory + "/" + name) else { return }
+        self.refusedSeen[name] = try RefusedEntry.visit(file, from: self.refusedSeen[name] ?? 0) { entry in
+            let origin = Origin.refused(sink: entry.sink, reason: entry.reason, milliseconds: entry.milliseconds)
+            try entry.bytes.withUnsafeBytes { bytes in
+                let key = UnsafeRawBufferPointer(rebasing: bytes[entry.key])
+                try body(JournalRecord(sequence: entry.sequence, bytes: bytes, key: key), origin)
+            }
+        }
+    }
+
+    private func salvage(_ name: String, _ body: (JournalRecord, Origin) throws -> Void) rethrows {
         guard let file = try? self.files.openToRead(self.directory + "/" + name), let size = try? file.size(), size > 0
         else { return }
         let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: 16)
@@ -125,7 +151,7 @@ public struct JournalArchive {
             let start = place + JournalFormat.frameHeaderBytes
             var walk = RecordWalk(UnsafeRawBufferPointer(start: start, count: header.length))
             while let record = walk.next() {
-                try body(JournalRecord(at: start + record.offset, sequence: sequence), true)
+                try body(JournalRecord(at: start + record.offset, sequence: sequence), .damaged)
                 sequence &+= 1
             }
             offset += header.stride

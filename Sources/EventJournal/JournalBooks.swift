@@ -45,6 +45,10 @@ public struct JournalBooks: Sendable, Equatable {
         public var name: String
         /// The first event that this sink has not acknowledged.
         public var nextSequence: UInt64
+        /// Acknowledged in this life, and taken by the sink.
+        public var delivered: UInt64
+        /// Acknowledged in this life, and refused by the sink.
+        public var quarantined: UInt64
         public var pending: UInt64
         /// When the oldest event it has not acknowledged was committed, give or take 250 ms: milliseconds since the epoch.
         public var oldestPendingMilliseconds: UInt64?

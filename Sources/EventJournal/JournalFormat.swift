@@ -64,6 +64,7 @@
 ///     DIR/<sink>.cursor0/1  64 bytes each, written in turn, the valid one with the higher generation counts
 ///     DIR/end               64 bytes, written by a clean stop: the sequence that comes next
 ///     DIR/quarantine/       damaged bytes, copied before their segment is deleted: <segment id>-<offset>.damaged
+///                           and records that a sink refused for good: <number, 20 digits>.refused
 ///
 ///     note    0  8  magic "ADTRKCUR" or "ADTRKEND"
 ///             8  2  format version
@@ -74,6 +75,20 @@
 ///            56  4  events below the position that the sink had in memory only, as the bound had taken their segment; a
 ///                   start counts them as dropped, for nobody knows whether they were delivered
 ///            60  4  CRC-32C of bytes 0 to 59
+///
+/// A `.refused` file holds entries, each at a multiple of 8; one that is not whole is skipped.
+///
+///     entry   0  4  magic "ADJR"
+///             4  4  CRC-32C of bytes 8 to the end of the record
+///             8  4  length of the record
+///            12  2  offset of the partition key in it
+///            14  2  length of the partition key
+///            16  2  length of the sink's name, at most 1024
+///            18  2  length of the reason, at most 1024
+///            20  4  zero
+///            24  8  the record's sequence in the journal
+///            32  8  when it was refused, milliseconds since the Unix epoch
+///            40     the sink's name, the reason, the record, zeros up to the next multiple of 8
 enum JournalFormat {
     static let version: UInt16 = 1
     static let segmentMagic: UInt64 = 0x4C4E_4A4B_5254_4441  // "ADTRKJNL"

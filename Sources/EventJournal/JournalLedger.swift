@@ -25,6 +25,9 @@ struct JournalLedger: Sendable {
         var savedHeld: UInt64 = 0
         var generation: UInt64
         var waiter: Waiter?
+        /// What it acknowledged in this life, and how much of that it refused.
+        var acknowledged: UInt64 = 0
+        var quarantined: UInt64 = 0
         /// No position is saved before the sink had one.
         var hasCursor = true
     }
@@ -165,10 +168,14 @@ struct JournalLedger: Sendable {
 
     // MARK: The sinks
 
-    /// The sink has everything below `sequence`.
-    mutating func acknowledged(_ sink: Int, below sequence: UInt64) {
-        guard sequence > self.sinks[sink].position else { return }
-        self.sinks[sink].position = min(sequence, self.next)
+    /// The sink is done with everything below `sequence`.
+    mutating func acknowledged(_ sink: Int, below sequence: UInt64, quarantined: UInt64 = 0) {
+        let (start, end) = (self.sinks[sink].position, min(sequence, self.next))
+        guard end > start else { return }
+        self.sinks[sink].position = end
+        let lost = self.lost.reduce(0) { $0 + UInt64($1.clamped(to: start..<end).count) }
+        self.sinks[sink].acknowledged &+= end - start - lost
+        self.sinks[sink].quarantined &+= min(quarantined, end - start - lost)
         self.raiseLow()
     }
 
@@ -345,6 +352,8 @@ struct JournalLedger: Sendable {
             JournalBooks.SinkPosition(
                 name: sink.name,
                 nextSequence: sink.position,
+                delivered: sink.acknowledged &- sink.quarantined,
+                quarantined: sink.quarantined,
                 pending: self.countPending(from: sink.position),
                 oldestPendingMilliseconds: self.time(of: sink.position)
             )

@@ -76,9 +76,11 @@ public final class JournalReader: Sendable {
         state.disk = nil
     }
 
-    /// Everything below `sequence` is delivered. Lower values than before change nothing.
-    public func acknowledge(through sequence: UInt64) {
-        self.engine.withLedger { $0.acknowledged(self.index, below: sequence) }
+    /// The sink is done with everything below `sequence`. Lower values than before change nothing.
+    ///
+    /// - Parameter quarantined: how many of the records since the last call were not delivered but kept aside.
+    public func acknowledge(through sequence: UInt64, quarantined: UInt64 = 0) {
+        self.engine.withLedger { $0.acknowledged(self.index, below: sequence, quarantined: quarantined) }
         self.engine.noteLow()
     }
 

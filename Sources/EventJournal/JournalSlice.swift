@@ -70,6 +70,19 @@ public struct JournalRecord {
     /// The partition key; a part of the bytes.
     public let key: UnsafeRawBufferPointer
 
+    /// Where the partition key lies in the bytes.
+    public var keyRange: Range<Int> {
+        guard let start = self.key.baseAddress, let base = self.bytes.baseAddress else { return 0..<0 }
+        let offset = start - base
+        return offset..<offset + self.key.count
+    }
+
+    init(sequence: UInt64, bytes: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) {
+        self.sequence = sequence
+        self.bytes = bytes
+        self.key = key
+    }
+
     init(at place: UnsafeRawPointer, sequence: UInt64) {
         let length = Int(place.little(0, as: UInt32.self))
         let keyStart = min(Int(place.little(4, as: UInt16.self)), length)

@@ -17,11 +17,10 @@ extension HTTPVerticle {
     private func release(_ connection: HTTPConnection, _ batch: UInt64, _ outcome: BatchOutcome, now: UInt64) {
         var count = 0
         while count < connection.held.count, connection.held[count].batch <= batch { count += 1 }
-        let released = connection.held[..<count]
         switch outcome {
         case .durable:
             self.books.enter(.accepted, route: .event, count: UInt64(count))
-            for answer in released { self.books.enter(nanoseconds: now &- answer.arrived) }
+            for index in 0..<count { self.books.enter(nanoseconds: now &- connection.held[index].arrived) }
         case .failed(let reason):
             let refusal: TrackingModel.Refusal = reason == .full ? .journalFull : .unavailable
             self.books.enter(.refused(refusal), route: .event, count: UInt64(count))

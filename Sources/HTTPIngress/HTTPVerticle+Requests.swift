@@ -31,6 +31,8 @@ extension HTTPVerticle {
         connection.isInWork = true
         while connection.phase == .open, self.mayProceed(connection), self.request(connection, moment) {}
         connection.isInWork = false
+        // Given back, it serves the next read; kept, each read would need memory of its own.
+        if !connection.hasUnread { connection.inbound = ByteBuffer() }
         if connection.held.isEmpty { connection.flush() }
         self.considerEnd(connection)
         // Beyond some requests, what can't be taken now stays in the socket, and the client's system learns to wait.
@@ -124,9 +126,11 @@ extension HTTPVerticle {
                 guard connection.phase == .open else { return }
                 self.heads.update(self.clocks.read().wall)
                 self.put(answer, .accepted, connection, route: route.label, isLast: false, head: head)
+                self.proceed(connection)
+                // Where the client asked for no more than this, nothing proceeds: the answer leaves here.
+                guard connection.phase == .closing else { return }
                 if connection.held.isEmpty { connection.flush() }
                 self.considerEnd(connection)
-                self.proceed(connection)
             }
         }
     }

@@ -89,12 +89,12 @@ public actor HTTPVerticle: Verticle {
 
     private func prepare(_ tracking: Tracking) {
         let lane = tracking.journal.makeLane(on: self.loop) { [unowned self] batch, outcome in
-            self.assumeIsolated { $0.settled(batch, outcome) }
+            self.enter { $0.settled(batch, outcome) }
         }
         self.pipeline = TrackingPipeline(cache: ProgramCache(tracking.cache), lane: lane)
         self.others = self.bus.topic(tracking.changes)
         self.changes = self.bus.consumer(tracking.changes, on: self.loop) { [unowned self] change in
-            self.assumeIsolated { $0.apply(change) }
+            self.enter { $0.apply(change) }
         }
     }
 

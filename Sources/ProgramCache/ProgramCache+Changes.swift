@@ -36,7 +36,7 @@ extension ProgramCache {
         if let passed = self.passed[program.id], version < passed { return .ignored }
         if (self.loads[program.id]?.pushed?.version ?? -1) < version { self.loads[program.id]?.pushed = program }
         if let index = self.held(program.id) {
-            guard (self.programs[index].entry.version ?? -1) < version else { return .ignored }
+            guard (self.programs[index].version ?? -1) < version else { return .ignored }
             self.keep(program, epoch: self.epoch, now: now)
             return .applied
         }
@@ -58,7 +58,7 @@ extension ProgramCache {
         self.loads[program.id]?.mustReadAgain = true
         self.forgetAbsence(of: program.id)
         guard let index = self.held(program.id) else { return .ignored }
-        guard self.programs[index].entry.version == nil else { return self.doubt(program.id) }
+        guard self.programs[index].version == nil else { return self.doubt(program.id) }
         self.keep(program, epoch: self.epoch, now: now)
         return .applied
     }
@@ -67,13 +67,13 @@ extension ProgramCache {
         guard let version else {
             self.loads[id]?.mustReadAgain = true
             guard let index = self.held(id) else { return .ignored }
-            guard self.programs[index].entry.version == nil else { return self.doubt(id) }
+            guard self.programs[index].version == nil else { return self.doubt(id) }
             self.programs.remove(index)
             return .applied
         }
         guard version > self.tombstones[id] ?? -1 else { return .ignored }
         let held = self.held(id)
-        if let held, (self.programs[held].entry.version ?? -1) > version { return .ignored }
+        if let held, (self.programs[held].version ?? -1) > version { return .ignored }
         self.bury(id, version: version)
         if let pushed = self.loads[id]?.pushed?.version, pushed <= version { self.loads[id]?.pushed = nil }
         guard let held else {
@@ -111,8 +111,8 @@ extension ProgramCache {
         self.loads[id]?.mustReadAgain = true
         self.forgetAbsence(of: id)
         guard let index = self.held(id) else { return .ignored }
-        self.programs[index].epoch = self.epoch &- 1
-        self.programs[index].staleUntil = 0
+        self.programs.lives[index].epoch = self.epoch &- 1
+        self.programs.lives[index].staleUntil = 0
         return .applied
     }
 }

@@ -54,11 +54,11 @@ extension ProgramCache {
 
     private mutating func outcome(of load: Load, _ id: ProgramID, _ reading: ProgramReading, now: UInt64) -> Outcome {
         if let program = self.newest(load.pushed, id, reading) {
-            if let index = self.held(id), let held = self.programs[index].entry.version,
+            if let index = self.held(id), let held = self.programs[index].version,
                 let version = program.version, held >= version
             {
                 self.refresh(index, epoch: load.epoch, now: now)
-                return .program(self.programs[index].entry, isStale: false)
+                return .program(self.programs[index], isStale: false)
             }
             return .program(self.keep(program, epoch: load.epoch, now: now), isStale: false)
         }
@@ -66,7 +66,7 @@ extension ProgramCache {
         case .program, .absent:
             if let index = self.held(id) {
                 // No deletion has come yet that says which versions are gone.
-                if let version = self.programs[index].entry.version, version < .max {
+                if let version = self.programs[index].version, version < .max {
                     self.pass(id, version: version + 1)
                 }
                 self.programs.remove(index)
@@ -95,11 +95,11 @@ extension ProgramCache {
     }
 
     private mutating func staleOutcome(_ id: ProgramID, now: UInt64) -> Outcome {
-        guard let index = self.held(id), now < self.programs[index].freshUntil &+ self.limits.staleMax else {
+        guard let index = self.held(id), now < self.programs.lives[index].freshUntil &+ self.limits.staleMax else {
             return .unreachable
         }
-        self.programs[index].staleUntil = now &+ self.limits.staleRetry
+        self.programs.lives[index].staleUntil = now &+ self.limits.staleRetry
         self.programs.touch(index)
-        return .program(self.programs[index].entry, isStale: true)
+        return .program(self.programs[index], isStale: true)
     }
 }

@@ -76,22 +76,23 @@ public struct ProgramCache {
 
     public mutating func lookup(_ id: Span<UInt8>, now: UInt64) -> Lookup {
         if let index = self.programs.find(id) {
-            let node = self.programs[index]
-            if now < node.freshUntil, node.epoch == self.epoch {
+            let life = self.programs.lives[index]
+            if now < life.freshUntil, life.epoch == self.epoch {
                 self.programs.touch(index)
                 self.counts.hits &+= 1
-                return .hit(node.entry)
+                return .hit(self.programs[index])
             }
-            if now < node.staleUntil {
+            if now < life.staleUntil {
                 self.programs.touch(index)
                 self.counts.stale &+= 1
-                return .stale(node.entry)
+                return .stale(self.programs[index])
             }
         }
         if self.absences.count > 0, let index = self.absences.find(id) {
-            if now < self.absences[index].freshUntil, self.absences[index].epoch == self.epoch {
+            let life = self.absences.lives[index]
+            if now < life.freshUntil, life.epoch == self.epoch {
                 self.counts.negative &+= 1
-                return self.absences[index].entry.kind == .unknown ? .unknown : .malformed
+                return self.absences[index].kind == .unknown ? .unknown : .malformed
             }
             self.absences.remove(index)
         }
@@ -110,7 +111,7 @@ public struct ProgramCache {
         let rendered = RenderedProgram(program)
         self.forgetAbsence(of: program.id)
         if let index = self.held(program.id) {
-            self.programs[index].entry = rendered
+            self.programs[index] = rendered
             self.refresh(index, epoch: epoch, now: now)
         } else if self.programs.insert(rendered, freshUntil: self.freshUntil(now), epoch: epoch) {
             self.remembersAll = false
@@ -119,9 +120,9 @@ public struct ProgramCache {
     }
 
     mutating func refresh(_ index: Int, epoch: UInt32, now: UInt64) {
-        self.programs[index].freshUntil = self.freshUntil(now)
-        self.programs[index].staleUntil = 0
-        self.programs[index].epoch = epoch
+        self.programs.lives[index].freshUntil = self.freshUntil(now)
+        self.programs.lives[index].staleUntil = 0
+        self.programs.lives[index].epoch = epoch
     }
 
     private func freshUntil(_ now: UInt64) -> UInt64 {

@@ -1,25 +1,22 @@
 public import EventJournal
 import Glibc
 public import Logging
-import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
-public import ServiceLifecycle
+import ServiceLifecycle
 import Synchronization
 
 /// Brings the journal's events to files: a verticle on a thread of its own, because files block.
 ///
 /// `run` returns after a graceful shutdown, when everything that the journal had is in files, or after
 /// ``FileSinkConfiguration/drainTimeout``. A disk that fails is tried again, at most every second.
-public actor FileSink: Service {
+public actor FileSink: Sink {
     private let configuration: FileSinkConfiguration
-    private let journal: EventJournal
+    private let account: SinkAccount
     private let reader: JournalReader
     private let logger: Logger
-    private let metrics: SinkMetrics
     private let group: MultiThreadedEventLoopGroup
     private nonisolated let loop: any EventLoop
-    private nonisolated let snapshot = NIOLockedValueBox(SinkBooks())
     private nonisolated let isStopping = Atomic<Bool>(false)
 
     private var batcher: Batcher
@@ -39,21 +36,18 @@ public actor FileSink: Service {
     /// - Parameter name: as the journal knows the sink: `file:DIR`.
     /// - Returns: nil when the journal was opened without that name.
     public init?(_ configuration: FileSinkConfiguration, name: String, from journal: EventJournal, logger: Logger) {
-        guard let reader = journal.makeReader(sink: name) else { return nil }
+        guard let account = SinkAccount(name, at: journal) else { return nil }
         self.configuration = configuration
-        self.journal = journal
-        self.reader = reader
+        self.account = account
+        self.reader = account.reader
         self.logger = logger
-        self.metrics = SinkMetrics(sink: name)
         self.group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         self.loop = self.group.any()
         self.batcher = Batcher(configuration.batch)
     }
 
-    public nonisolated var name: String { self.reader.sink }
-
-    /// What the sink did so far; never waits.
-    public nonisolated var books: SinkBooks { self.snapshot.withLockedValue { $0 } }
+    public nonisolated var name: String { self.account.name }
+    public nonisolated var books: SinkBooks { self.account.books }
 
     // Not on the sink's own loop, which it ends.
     public nonisolated func run() async throws {
@@ -70,8 +64,8 @@ public actor FileSink: Service {
         while !self.isStopping.load(ordering: .relaxed), !Task.isCancelled {
             await self.advance()
         }
-        let deadline = MonotonicClock.milliseconds() &+ UInt64(self.configuration.drainTimeout)
-        while self.reader.available > 0 || self.hasWork, MonotonicClock.milliseconds() < deadline {
+        let deadline = SinkClock.milliseconds() &+ UInt64(self.configuration.drainTimeout)
+        while self.reader.available > 0 || self.hasWork, SinkClock.milliseconds() < deadline {
             await self.advance()
         }
         self.writer?.finish()
@@ -81,7 +75,7 @@ public actor FileSink: Service {
 
     /// One step: read, or send what is due.
     private func advance() async {
-        let now = MonotonicClock.milliseconds()
+        let now = SinkClock.milliseconds()
         switch self.batcher.action(at: now) {
         case .take(let records, let bytes, let until):
             let wait = self.isStopping.load(ordering: .relaxed) ? 0 : self.untilAcknowledged(until, now)
@@ -97,7 +91,7 @@ public actor FileSink: Service {
             await self.send()
         }
         self.acknowledgeWhenDue()
-        self.reportAge()
+        self.account.reportAge()
     }
 
     /// In milliseconds: the wait for records must not hold back an acknowledgement.
@@ -112,7 +106,7 @@ public actor FileSink: Service {
         slice.visit { EventFraming.append($0.bytes, to: &self.staged) }
         self.stagedRecords += slice.count
         self.stagedEnd = slice.endSequence
-        self.batcher.took(records: slice.count, bytes: slice.bytes, at: MonotonicClock.milliseconds())
+        self.batcher.took(records: slice.count, bytes: slice.bytes, at: SinkClock.milliseconds())
     }
 
     private func send() async {
@@ -126,7 +120,7 @@ public actor FileSink: Service {
         do {
             try self.show()
             self.retryPause = 50
-            self.note(isAvailable: true)
+            _ = self.account.note(.closed)
         } catch {
             await self.pause(after: error)
         }
@@ -140,7 +134,7 @@ public actor FileSink: Service {
                 rotateSeconds: self.configuration.rotateSeconds
             )
         }
-        try self.writer?.show(self.staged, now: MonotonicClock.wallMilliseconds())
+        try self.writer?.show(self.staged, now: SinkClock.wallMilliseconds())
         self.shownEnd = self.stagedEnd
         self.shownRecords += self.stagedRecords
         self.stagedRecords = 0
@@ -149,7 +143,7 @@ public actor FileSink: Service {
     }
 
     private func acknowledgeWhenDue() {
-        let now = MonotonicClock.milliseconds()
+        let now = SinkClock.milliseconds()
         guard self.shownRecords > 0 else { return }
         let isDue = now >= self.acknowledgedAt &+ UInt64(self.configuration.acknowledgeInterval)
         guard isDue || self.isStopping.load(ordering: .relaxed) else { return }
@@ -160,17 +154,15 @@ public actor FileSink: Service {
             // The names may not be durable: they stay unacknowledged until a sync succeeds.
             return self.logger.error("sink directory not synced", metadata: ["cause": "\(error)"])
         }
-        self.reader.acknowledge(through: self.shownEnd)
-        let records = self.shownRecords
+        self.account.acknowledge(through: self.shownEnd)
+        self.account.attempted(AttemptTally(delivered: self.shownRecords))
         self.shownRecords = 0
-        self.metrics.delivered(records)
-        self.snapshot.withLockedValue { $0.delivered &+= UInt64(records) }
     }
 
     private func pause(after error: SinkFailure) async {
-        self.metrics.failed(self.stagedRecords)
-        self.snapshot.withLockedValue { $0.failed &+= UInt64(self.stagedRecords) }
-        if self.note(isAvailable: false) {
+        let why = Unavailability("\(error)")
+        self.account.attempted(AttemptTally(failed: self.stagedRecords, unavailability: why))
+        if self.account.note(.open) {
             self.logger.error(
                 "events cannot be written to files",
                 metadata: ["sink": "\(self.name)", "cause": "\(error)"]
@@ -178,34 +170,5 @@ public actor FileSink: Service {
         }
         try? await self.loop.scheduleTask(in: .milliseconds(self.retryPause)) {}.futureResult.get()
         self.retryPause = min(self.retryPause * 2, 1000)
-    }
-
-    /// - Returns: whether that is news.
-    @discardableResult
-    private func note(isAvailable: Bool) -> Bool {
-        let isNews = self.snapshot.withLockedValue { books in
-            defer { books.isAvailable = isAvailable }
-            return books.isAvailable != isAvailable
-        }
-        if isNews { self.metrics.breaker(isOpen: !isAvailable) }
-        return isNews
-    }
-
-    private func reportAge() {
-        let oldest = self.journal.books.sinks.first { $0.name == self.name }?.oldestPendingMilliseconds
-        let now = MonotonicClock.wallMilliseconds()
-        self.metrics.oldest(age: oldest.map { now > $0 ? Double(now - $0) / 1000 : 0 } ?? 0)
-    }
-}
-
-/// The clocks of a sink, in milliseconds.
-enum MonotonicClock {
-    static func milliseconds() -> UInt64 { Self.read(CLOCK_MONOTONIC) }
-    static func wallMilliseconds() -> UInt64 { Self.read(CLOCK_REALTIME) }
-
-    private static func read(_ clock: clockid_t) -> UInt64 {
-        var time = timespec()
-        clock_gettime(clock, &time)
-        return UInt64(clamping: time.tv_sec) &* 1000 &+ UInt64(clamping: time.tv_nsec / 1_000_000)
     }
 }

@@ -14,6 +14,12 @@ public struct ByteWriter {
         self.count &+= 1
     }
 
+    /// The lowest bytes of a word, the lowest first.
+    @inline(__always)
+    mutating func put(_ word: UInt64, count: Int) {
+        withUnsafeBytes(of: word.littleEndian) { self.put(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+    }
+
     @inline(__always)
     public mutating func put(_ bytes: UnsafeRawBufferPointer) {
         guard let source = bytes.baseAddress, bytes.count > 0 else { return }

@@ -7,20 +7,29 @@ public struct MessageID: Hashable, Sendable {
 
     /// Writes the 36 characters of the canonical form, lower case.
     func write(to bytes: inout ByteWriter) {
-        var shift: UInt64 = 64
-        for index in 0..<16 {
-            if index == 4 || index == 6 || index == 8 || index == 10 { bytes.put(UInt8(ascii: "-")) }
-            if index == 8 { shift = 64 }
-            shift -= 8
-            let byte = UInt8(truncatingIfNeeded: (index < 8 ? self.high : self.low) >> shift)
-            bytes.put(Self.hexDigit(byte >> 4))
-            bytes.put(Self.hexDigit(byte & 15))
-        }
+        let second = Self.hexDigits(self.high)
+        let third = Self.hexDigits(self.low >> 32)
+        bytes.put(Self.hexDigits(self.high >> 32), count: 8)
+        bytes.put(UInt8(ascii: "-"))
+        bytes.put(second, count: 4)
+        bytes.put(UInt8(ascii: "-"))
+        bytes.put(second >> 32, count: 4)
+        bytes.put(UInt8(ascii: "-"))
+        bytes.put(third, count: 4)
+        bytes.put(UInt8(ascii: "-"))
+        bytes.put(third >> 32, count: 4)
+        bytes.put(Self.hexDigits(self.low), count: 8)
     }
 
-    @inline(__always)
-    private static func hexDigit(_ value: UInt8) -> UInt8 {
-        value &+ (value < 10 ? 48 : 87)
+    /// The eight digits of the lower 32 bits, the first in the lowest byte: all eight are worked out at once.
+    private static func hexDigits(_ value: UInt64) -> UInt64 {
+        var nibbles = value & 0xffff_ffff
+        nibbles = (nibbles | nibbles << 16) & 0x0000_ffff_0000_ffff
+        nibbles = (nibbles | nibbles << 8) & 0x00ff_00ff_00ff_00ff
+        nibbles = (nibbles | nibbles << 4) & 0x0f0f_0f0f_0f0f_0f0f
+        // 1 in each byte whose digit is a letter: 6 more make it pass 15.
+        let letters = (nibbles &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+        return (nibbles &+ 0x3030_3030_3030_3030 &+ letters &* 39).byteSwapped
     }
 }
 

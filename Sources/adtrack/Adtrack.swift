@@ -13,7 +13,10 @@ struct Adtrack: AsyncParsableCommand {
               curl http://127.0.0.1:8080/event/212312     one event
               adtrack events ./adtrack-data/events        what was recorded
             """,
-        subcommands: [ServeCommand.self, ProgramsCommand.self, EventsCommand.self, LoadCommand.self]
+        subcommands: [
+            ServeCommand.self, ConsumeCommand.self, UpdateCommand.self, ReportCommand.self, ProgramsCommand.self,
+            EventsCommand.self, LoadCommand.self,
+        ]
     )
 
     static func main() async {

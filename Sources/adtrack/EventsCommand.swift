@@ -1,27 +1,36 @@
 import ArgumentParser
 import EventJournal
 import Glibc
-import StreamSink
 import SwiftProtobuf
 import TrackingModel
 
-/// `adtrack events`: prints what was recorded, one JSON object a line.
+/// `adtrack events`: prints what was recorded, one JSON object a line, or sends it again.
 struct EventsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "events",
-        abstract: "Prints recorded events as JSON lines.",
+        abstract: "Prints recorded events as JSON lines, or sends them again.",
         discussion: """
             A path is a journal directory, its quarantine, the directory of a file sink, or one .pb file. Nothing is \
-            locked and nothing changes: it may be a running service's.
+            locked and nothing changes: it may be a running service's. What a sink refused has a field more, "refused", \
+            which says who, why and when.
+
+            With --replay the events go to each --sink instead, and a summary is printed; the exit status is 0 only if \
+            all of them were delivered. What was there before is recognised by its message id.
 
             EXAMPLES
               adtrack events ./adtrack-data/events
               adtrack events --follow ./adtrack-data/journal | jq .messageId
+              adtrack events --replay ./adtrack-data/journal/quarantine --sink 'redis:events?url=redis://127.0.0.1:6379'
             """
     )
 
     @Flag(help: "Go on with what is recorded from now on, until interrupted.")
     var follow = false
+
+    @Flag(help: "Send the events to the sinks instead of printing them.")
+    var replay = false
+
+    @OptionGroup(title: "Replay") var target: ReplayOptions
 
     @Argument(help: ArgumentHelp("What to read.", valueName: "path"))
     var paths: [String]
@@ -30,14 +39,23 @@ struct EventsCommand: AsyncParsableCommand {
         for path in self.paths where access(path, F_OK) != 0 {
             throw ValidationError("\(path) does not exist.")
         }
+        guard !self.replay || !self.follow else {
+            throw ValidationError("--replay and --follow: give one of them, a replay has an end")
+        }
+        guard self.replay || self.target.sink.isEmpty else {
+            throw ValidationError("--sink says where --replay sends events; without it they are printed")
+        }
     }
 
     func run() async throws {
+        if self.replay { return try await EventReplay(self.target.configuration(), self.paths).run() }
         var output = EventLines()
         var sources = self.paths.map { EventSource($0) }
         var isWhole = true
         repeat {
-            for index in sources.indices { isWhole = try sources[index].read(into: &output) && isWhole }
+            for index in sources.indices {
+                isWhole = try sources[index].read { try output.add($0) } && isWhole
+            }
             try output.flush()
             // A look at what a sink shows costs a few system calls; events come at most every 100 ms.
             if self.follow { try await Task.sleep(for: .milliseconds(100)) }
@@ -46,67 +64,14 @@ struct EventsCommand: AsyncParsableCommand {
     }
 }
 
-/// A path and how far it was read.
-private struct EventSource {
-    private let path: String
-    private var archive: JournalArchive
-    private var files: [String: EventFileReader] = [:]
-    private let isDirectory: Bool
-
-    init(_ path: String) {
-        self.path = path
-        self.archive = JournalArchive(directory: path)
-        var status = stat()
-        self.isDirectory = stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-    }
-
-    /// - Returns: false when something was no event.
-    mutating func read(into output: inout EventLines) throws -> Bool {
-        guard self.isDirectory else { return try self.readFile(self.path, into: &output) }
-        var isWhole = true
-        for file in EventFileReader.files(in: self.path) { isWhole = try self.readFile(file, into: &output) && isWhole }
-        try self.archive.read { record, isDamaged in
-            let isEvent = try output.add(record.bytes)
-            guard !isEvent, !isDamaged else { return }
-            isWhole = false
-            Self.complain("\(self.path): the record at sequence \(record.sequence) is no event")
-        }
-        return isWhole
-    }
-
-    private mutating func readFile(_ file: String, into output: inout EventLines) throws -> Bool {
-        var reader = self.files[file] ?? EventFileReader(path: file)
-        defer { self.files[file] = reader }
-        let start = reader.offset
-        var isWhole = true
-        let finding = try reader.read { bytes, offset in
-            if try output.add(bytes) { return }
-            isWhole = false
-            Self.complain("\(file): what stands at offset \(offset) is no event")
-        }
-        switch finding {
-        case .complete: return isWhole
-        case .malformed(let offset):
-            if offset != start || start == 0 { Self.complain("\(file): no whole event at offset \(offset)") }
-        case .unreadable(let cause): Self.complain("\(file) cannot be read: \(cause)")
-        }
-        return false
-    }
-
-    private static func complain(_ sentence: String) {
-        let line = Array("adtrack events: \(sentence)\n".utf8)
-        _ = line.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
-    }
-}
-
 /// Lines on their way to standard output, 64 KiB at a time.
 private struct EventLines {
     private var bytes: [UInt8] = []
 
     /// - Returns: false when the bytes are no event.
-    mutating func add(_ event: UnsafeRawBufferPointer) throws -> Bool {
-        guard let event = try? Adtrack_TrackingEvent(serializedBytes: Array(event)) else { return false }
-        self.bytes += event.json.bytes
+    mutating func add(_ record: RecordedEvent) throws -> Bool {
+        guard let event = try? Adtrack_TrackingEvent(serializedBytes: Array(record.bytes)) else { return false }
+        self.bytes += event.json(record.origin).bytes
         self.bytes.append(UInt8(ascii: "\n"))
         if self.bytes.count > 64 << 10 { try self.flush() }
         return true
@@ -129,7 +94,7 @@ private struct EventLines {
 
 extension Adtrack_TrackingEvent {
     /// All fields, also those with their default value, under the protobuf's names in camelCase; numbers as numbers.
-    fileprivate var json: JSONText {
+    fileprivate func json(_ origin: JournalArchive.Origin) -> JSONText {
         var json = JSONText()
         json.beginObject()
         json.field("programid", self.programid)
@@ -149,6 +114,14 @@ extension Adtrack_TrackingEvent {
         json.field("referrer", self.referrer)
         json.field("clientAddress", self.clientAddress)
         json.field("programVersion", self.programVersion)
+        if case .refused(let sink, let reason, let milliseconds) = origin {
+            json.key("refused")
+            json.beginObject()
+            json.field("sink", sink)
+            json.field("reason", reason)
+            json.field("time", Int64(clamping: milliseconds))
+            json.endObject()
+        }
         json.endObject()
         return json
     }

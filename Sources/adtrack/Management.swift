@@ -1,6 +1,5 @@
 import EventJournal
 import HTTPIngress
-import StreamSink
 import Telemetry
 import TrackingModel
 
@@ -10,7 +9,6 @@ struct Management: Sendable {
     let journal: EventJournal
     let readiness: Readiness
     let registry: MetricsRegistry
-    let sinks: [FileSink]
 
     var routes: [Route] {
         [
@@ -76,12 +74,11 @@ struct Management: Sendable {
         text.endObject()
         text.key("sinks")
         text.beginObject()
-        for sink in self.sinks {
-            let books = sink.books
+        for sink in journal.sinks {
             text.key(sink.name)
             text.beginObject()
-            text.field("delivered", Int64(clamping: books.delivered))
-            text.field("quarantined", Int64(clamping: books.quarantined))
+            text.field("delivered", Int64(clamping: sink.delivered))
+            text.field("quarantined", Int64(clamping: sink.quarantined))
             text.endObject()
         }
         text.endObject()

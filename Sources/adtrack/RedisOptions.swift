@@ -51,10 +51,15 @@ extension RedisConfiguration {
         guard let url = settings.text(.redis), !url.isEmpty else {
             throw ValidationError("say which Redis: --redis redis://host:port, ADTRACK_REDIS or REDIS_HOST")
         }
+        try self.init(settings, url: url, setting: Setting.redis.flag)
+    }
+
+    /// - Parameter setting: where the URL was written.
+    init(_ settings: Settings, url: String, setting: String) throws {
         do {
             try self.init(url: url, certificateAuthority: settings.text(.redisCA))
         } catch {
-            throw ValidationError("--redis: \(error)")
+            throw ValidationError("--\(setting): \(error)")
         }
         let timeout = try settings.time(.redisTimeout, default: .seconds(5), in: .milliseconds(1) ... .seconds(60))
         commandTimeout = TimeAmount(timeout)

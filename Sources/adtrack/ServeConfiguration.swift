@@ -5,6 +5,7 @@ import Logging
 import NIOCore
 import ProgramCache
 import RedisClient
+import StreamSink
 
 /// Everything `adtrack serve` is told, with its defaults.
 struct ServeConfiguration {
@@ -23,37 +24,10 @@ struct ServeConfiguration {
     var coreData = CoreData.sample
     var cache = ProgramCache.Limits()
     var journal = JournalConfiguration(directory: "./adtrack-data/journal")
-    var sinks = [SinkAddress.file(directory: "./adtrack-data/events")]
-    var batchRecords = 500
-    var batchBytes = 5 << 20
-    var batchAge = Duration.milliseconds(100)
+    var sinks = SinkConfiguration()
     var eventLoops = 1
     var drainDelay = Duration.zero
     var logLevel = Logger.Level.info
-}
-
-/// Where a copy of every event goes.
-enum SinkAddress: Equatable {
-    case file(directory: String)
-
-    /// As metrics and the ledger name it.
-    var name: String {
-        switch self {
-        case .file(let directory): "file:\(directory)"
-        }
-    }
-
-    init(_ text: String) throws {
-        guard let colon = text.firstIndex(of: ":") else {
-            throw Settings.refusal(.sink, text, "write file:DIR")
-        }
-        let target = String(text[text.index(after: colon)...])
-        switch text[..<colon] {
-        case "file" where !target.isEmpty: self = .file(directory: target)
-        case "kinesis", "redis": throw Settings.refusal(.sink, text, "this version delivers to file:DIR only")
-        default: throw Settings.refusal(.sink, text, "write file:DIR")
-        }
-    }
 }
 
 /// Every key, its unit, its range and its default; the names stand in `Setting`.
@@ -100,7 +74,11 @@ extension ServeConfiguration {
         }
         var redis: RedisConfiguration
         do {
-            redis = try RedisConfiguration(url: url, certificateAuthority: settings.text(.redisCA))
+            // Authorities may be meant for a sink alone.
+            let isForSinks = settings.texts(.sink)?.contains { $0.contains("url=rediss://") } ?? false
+            let isEncrypted = url.lowercased().hasPrefix("rediss:")
+            let authority = isEncrypted || !isForSinks ? settings.text(.redisCA) : nil
+            redis = try RedisConfiguration(url: url, certificateAuthority: authority)
         } catch {
             throw ValidationError("--redis: \(error)")
         }
@@ -126,13 +104,20 @@ extension ServeConfiguration {
     }
 
     private mutating func readSinks(_ settings: Settings) throws {
-        self.sinks = try settings.texts(.sink)?.map(SinkAddress.init) ?? self.sinks
-        guard Set(self.sinks.map(\.name)).count == self.sinks.count, !self.sinks.isEmpty else {
-            throw ValidationError("--sink: name each sink once, and at least one")
+        self.sinks = try SinkConfiguration(settings)
+    }
+}
+
+extension SinkConfiguration {
+    init(_ settings: Settings) throws {
+        self.addresses = try settings.texts(.sink)?.map { try SinkAddress($0, settings) } ?? self.addresses
+        guard Set(self.addresses.map(\.name)).count == self.addresses.count, !self.addresses.isEmpty else {
+            throw ValidationError("--sink: name each sink once, and at least one; options make no other sink of it")
         }
-        self.batchRecords = try settings.integer(.batchRecords, default: 500, in: 1...100_000)
-        self.batchBytes = try settings.bytes(.batchBytes, default: 5 << 20, in: 1024...(64 << 20))
-        self.batchAge = try settings.time(.batchAge, default: .milliseconds(100), in: .zero ... .seconds(3600))
+        self.batch.records = try settings.integer(.batchRecords, default: 500, in: 1...100_000)
+        self.batch.bytes = try settings.bytes(.batchBytes, default: 5 << 20, in: 1024...(64 << 20))
+        let age = try settings.time(.batchAge, default: .milliseconds(100), in: .zero ... .seconds(3600))
+        self.batch.age = Int(age / .milliseconds(1))
     }
 }
 

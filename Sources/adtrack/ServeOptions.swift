@@ -48,7 +48,7 @@ struct ServeOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Where events go; may be given again. (default: file:./adtrack-data/events)",
-            valueName: "file:DIR"
+            valueName: "file:DIR|redis:KEY|kinesis:STREAM"
         )
     )
     var sink: [String] = []

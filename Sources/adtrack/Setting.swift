@@ -52,7 +52,8 @@ extension Setting {
     static let drainDelay = Setting("drain-delay", "drainDelay")
     static let logLevel = Setting("log-level", "log.level")
 
-    static let all = [
+    /// What `adtrack serve` takes.
+    static let ofServe = [
         host, port, maxConnections, targetMaxBytes, headMaxBytes, headMaxFields, headTimeout, writeTimeout, idleTimeout,
         clientAddress, managementHost, managementPort, redis, redisKeyPrefix, redisCA, redisTimeout, channel, programs,
         cacheCapacity, cacheTTL, negativeTTL, staleMax, journal, journalMaxBytes, journalMinFree, journalFull,

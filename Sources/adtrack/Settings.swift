@@ -25,8 +25,8 @@ struct Settings {
             let key = AbsoluteConfigKey(setting.key.split(separator: ".").map(String.init))
             contents[key] =
                 setting.flag == Setting.sink.flag
-                ? ConfigValue(.stringArray(given), isSecret: false)
-                : ConfigValue(.string(last), isSecret: setting.flag == Setting.redis.flag)
+                ? ConfigValue(.stringArray(given), isSecret: true)
+                : ConfigValue(.string(last), isSecret: setting.isSecret)
         }
         return InMemoryProvider(name: name, values: contents)
     }

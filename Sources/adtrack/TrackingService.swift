@@ -8,7 +8,6 @@ import NIOPosix
 import ProgramCache
 import RedisClient
 import ServiceLifecycle
-import StreamSink
 import Telemetry
 import TrackingModel
 import Verticles
@@ -46,17 +45,22 @@ struct TrackingService {
         let side = MultiThreadedEventLoopGroup(numberOfThreads: 1)
 
         let journal = try self.openJournal()
-        let sinks = try self.deploySinks(reading: journal)
+        let sinks = try SinkDeployment(
+            self.configuration.sinks,
+            reading: journal,
+            in: self.configuration.journal.directory,
+            logger: self.logger
+        )
         let coreData = try await self.deployCoreData(to: hot, from: side)
         let tracking = self.deployTracking(on: hot, journal, coreData.sources, maximumConnections: connections)
-        let management = self.deployManagement(on: side, tracking, journal, sinks)
+        let management = self.deployManagement(on: side, tracking, journal)
 
         try await coreData.start()
         try await management.start()
         try await tracking.start()
         // Stopped in reverse: no more requests, then nothing that feeds them, then the sinks, and the journal last.
         let services: [any Service] =
-            [JournalKeeping(journal: journal)] + sinks.map { $0 as any Service } + coreData.services
+            [JournalKeeping(journal: journal), sinks] + coreData.services
             + [management.deployment, tracking.deployment, DrainDelay(self.configuration.drainDelay, self.readiness)]
             + [Announcement(logger: self.logger, http: tracking.address, management: management.address)]
         try await self.live(services, journal)
@@ -73,7 +77,7 @@ struct TrackingService {
     private func openJournal() throws -> EventJournal {
         let journal = try EventJournal.open(
             self.configuration.journal,
-            sinks: self.configuration.sinks.map(\.name),
+            sinks: self.configuration.sinks.addresses.map(\.name),
             logger: self.logger
         )
         self.readiness.require("journal") { journal.refusal == nil }
@@ -112,8 +116,7 @@ struct TrackingService {
     private func deployManagement(
         on side: MultiThreadedEventLoopGroup,
         _ tracking: Port,
-        _ journal: EventJournal,
-        _ sinks: [FileSink]
+        _ journal: EventJournal
     ) -> Port {
         let listener = Listener(
             host: self.configuration.managementHost,
@@ -126,30 +129,12 @@ struct TrackingService {
             tracking: tracking.deployment.verticles,
             journal: journal,
             readiness: self.readiness,
-            registry: self.registry,
-            sinks: sinks
+            registry: self.registry
         )
         let deployment = Deployment("management", instances: .one, on: side, bus: self.bus, logger: self.logger) {
             HTTPVerticle($0, configuration: IngressConfiguration(), listener: listener, routes: management.routes)
         }
         return Port(listener: listener, deployment: deployment, host: self.configuration.managementHost)
-    }
-
-    private func deploySinks(reading journal: EventJournal) throws -> [FileSink] {
-        try self.configuration.sinks.map { sink in
-            let directory =
-                switch sink {
-                case .file(let directory): directory
-                }
-            var settings = FileSinkConfiguration(directory: directory)
-            settings.batch.records = self.configuration.batchRecords
-            settings.batch.bytes = self.configuration.batchBytes
-            settings.batch.age = Int(self.configuration.batchAge / .milliseconds(1))
-            guard let deployed = FileSink(settings, name: sink.name, from: journal, logger: self.logger) else {
-                throw StartError("the journal knows no sink \(sink.name)")
-            }
-            return deployed
-        }
     }
 }
 

@@ -1,5 +1,4 @@
 import Glibc
-import Synchronization
 
 @testable import EventJournal
 
@@ -78,7 +77,7 @@ final class ModelFileSystem: JournalFileSystem {
     }
 
     static let sector = 512
-    fileprivate let state = Mutex(State())
+    fileprivate let state = Locked(State())
 
     func setFaults(_ faults: Faults) { self.state.withLock { $0.faults = faults } }
 

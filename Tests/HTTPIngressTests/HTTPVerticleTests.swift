@@ -99,9 +99,10 @@ struct HTTPVerticleTests {
             RawConnection.request("/event/p1", headers: ["Content-Length: 3"]),
             RawConnection.request("/event/p1", method: "POST", headers: ["Transfer-Encoding: chunked"]),
             "GET /event/p1 HTTP/1.1\r\n\r\n", "GET /event/p1 HTTP/3.0\r\n\r\n", "\u{1}",
+            RawConnection.request("/later", headers: ["Connection: close"]), "GET /later HTTP/1.0\r\n\r\n",
         ]
         try await withVerticle { tracked in
-            for (last, status) in zip(lasts, [200, 200, 400, 405, 400, 505, 400]) {
+            for (last, status) in zip(lasts, [200, 200, 400, 405, 400, 505, 400, 200, 200]) {
                 let connection = try tracked.connect()
                 #expect(connection.send(RawConnection.request("/event/p1") + last + after))
                 let (responses, ending) = try connection.responses(quiet: .seconds(5))

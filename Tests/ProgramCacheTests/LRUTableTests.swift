@@ -71,14 +71,14 @@ struct LRUTableTests {
                 table.touch(index)
                 model.use(key)
             case (.some(let index), _):
-                if table[index].freshUntil != UInt64(key) { Issue.record("another's node") }
+                if table.lives[index].freshUntil != UInt64(key) { Issue.record("another's life") }
             }
             if table.count != model.used.count || table.count > capacity { Issue.record("count \(table.count)") }
         }
         for key in 0..<keys where (self.find(key, in: table) != nil) != (model.used[key] != nil) {
             Issue.record("capacity \(capacity), seed \(seed): key \(key) at the end")
         }
-        #expect(table.nodes.count <= capacity)
+        #expect(table.entries.count <= capacity)
     }
 
     @Test("it agrees with a naive model over random operations, tiny capacities", arguments: [1, 2, 3, 7, 31, 32, 33])

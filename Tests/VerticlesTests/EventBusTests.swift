@@ -1,3 +1,4 @@
+import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
 import Synchronization
@@ -20,9 +21,9 @@ func withLoops<R>(_ count: Int, _ body: ([any EventLoop]) async throws -> R) asy
 
 /// What a consumer was given, in its order.
 final class Received<Message: Sendable>: Sendable {
-    private let messages = Mutex<[Message]>([])
-    var all: [Message] { self.messages.withLock { $0 } }
-    func append(_ message: Message) { self.messages.withLock { $0.append(message) } }
+    private let messages = NIOLockedValueBox<[Message]>([])
+    var all: [Message] { self.messages.withLockedValue { $0 } }
+    func append(_ message: Message) { self.messages.withLockedValue { $0.append(message) } }
 }
 
 extension EventLoop {
