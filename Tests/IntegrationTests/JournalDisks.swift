@@ -3,8 +3,32 @@ import TestSupport
 
 /// What tests do to the disk under a journal: with tools of the system, and as root only.
 enum JournalDisks {
-    static let isRoot = geteuid() == 0
-    static let needsRoot = "mounts file systems: only as root"
+    /// Whether a tmpfs can be mounted: as root, and not in every container.
+    static let canMount: Bool = {
+        guard geteuid() == 0 else { return false }
+        let path = NSTemporaryDirectory() + "adtrack-mounts-\(UUID().uuidString)"
+        defer { _ = try? FileManager.default.removeItem(atPath: path) }
+        do {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            try run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", path)
+            try run("umount", path)
+            return true
+        } catch {
+            return false
+        }
+    }()
+
+    /// Whether a file can be mounted as an ext4 file system.
+    static let canLoop: Bool = {
+        guard canMount else { return false }
+        do {
+            try run("losetup", "--find")
+            try run("mkfs.ext4", "-V")
+            return true
+        } catch {
+            return false
+        }
+    }()
 
     /// Runs a program to its end; throws with what it said when it fails.
     @discardableResult
@@ -25,16 +49,16 @@ enum JournalDisks {
         return said
     }
 
-    /// A program of the tests' own in C.
+    /// A program of the tests' own in C, by the compiler that comes with Swift's.
     static func compile(_ source: String, to path: String, flags: [String] = []) throws {
         let file = path + ".c"
         try Data(source.utf8).write(to: URL(fileURLWithPath: file))
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["cc", "-O1", "-o", path, file] + flags
+        process.arguments = ["clang", "-O1", "-o", path, file] + flags
         try process.run()
         process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw ServiceFailure("cc cannot compile \(file)") }
+        guard process.terminationStatus == 0 else { throw ServiceFailure("clang cannot compile \(file)") }
     }
 
     /// A tmpfs for the time of the body.
