@@ -11,13 +11,14 @@ struct CursorFiles {
         self.instance = instance
     }
 
-    mutating func save(_ sink: String, position: UInt64, generation: UInt64) throws(IOFailure) {
-        let path = self.paths.cursor(sink, Int(generation % 2))
+    mutating func save(_ sink: String, _ cursor: JournalLedger.Cursor) throws(IOFailure) {
+        let path = self.paths.cursor(sink, Int(cursor.generation % 2))
         let note = JournalNote(
             magic: JournalFormat.cursorMagic,
-            generation: generation,
-            sequence: position,
-            instance: self.instance
+            generation: cursor.generation,
+            sequence: cursor.position,
+            instance: self.instance,
+            held: UInt32(clamping: cursor.held)
         )
         let known = self.open[path]
         // After a failure the file is opened anew: a sync is never repeated on the same descriptor.

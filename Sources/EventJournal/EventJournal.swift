@@ -4,13 +4,14 @@ public import NIOCore
 
 /// A durable, bounded log of opaque records on its way to one or more sinks.
 ///
-/// It sees bytes and where in them the partition key lies, never an event. One thread writes, another one keeps house;
-/// event loops wait for neither.
+/// It sees bytes and where in them the partition key lies, never an event. One thread writes, another one keeps house,
+/// a third one syncs what `write` answered without a sync; event loops wait for none of them.
 public final class EventJournal: Sendable {
     private let engine: JournalEngine
     private let lock: DirectoryLock?
     private let submissions = Mailbox<Submission>()
     private let house = Mailbox<Void>()
+    private let syncs = Mailbox<Void>()
     private let threads: Locked<[BlockingThread]>
 
     /// Locks the directory, recovers what it holds and starts the writer.
@@ -61,16 +62,18 @@ public final class EventJournal: Sendable {
         self.engine = engine
         self.lock = lock
         self.threads = Locked([])
-        let (submissions, house) = (self.submissions, self.house)
+        let (submissions, house, syncs) = (self.submissions, self.house, self.syncs)
         guard let writer = BlockingThread({ Self.write(engine, submissions) }),
-            let keeper = BlockingThread({ Self.keepHouse(engine, house) })
+            let keeper = BlockingThread({ Self.keepHouse(engine, house) }),
+            // A thread of its own: preparing a segment may take longer than the window.
+            let syncer = BlockingThread({ Self.syncBehind(engine, syncs) })
         else {
             throw JournalOpenError(
                 code: .unusable,
                 description: "The system gives the journal no thread; raise the limit of threads."
             )
         }
-        self.threads.withLock { $0 = [writer, keeper] }
+        self.threads.withLock { $0 = [writer, keeper, syncer] }
     }
 
     /// The books of this instant; never waits for the disk.
@@ -105,11 +108,12 @@ public final class EventJournal: Sendable {
             defer { threads = [] }
             return threads
         }
-        guard threads.count == 2 else { return }
+        guard let writer = threads.first else { return }
         self.submissions.close()
-        threads[0].join()
+        writer.join()
         self.house.close()
-        threads[1].join()
+        self.syncs.close()
+        for thread in threads.dropFirst() { thread.join() }
         self.engine.finish()
     }
 
@@ -128,7 +132,6 @@ public final class EventJournal: Sendable {
         var rung: [Void] = []
         var cursorsSaved = JournalClock.monotonicNanoseconds()
         repeat {
-            if configuration.durability == .write { engine.syncBehind() }
             let now = JournalClock.monotonicNanoseconds()
             let isTime = now &- cursorsSaved >= UInt64(configuration.cursorInterval) &* 1_000_000
             if isTime { cursorsSaved = now }
@@ -138,7 +141,21 @@ public final class EventJournal: Sendable {
 
     /// In milliseconds.
     private static func pause(_ engine: JournalEngine) -> Int {
-        if engine.configuration.durability == .write { return engine.configuration.syncInterval }
-        return engine.refusal == nil ? min(250, engine.configuration.cursorInterval) : 100
+        engine.refusal == nil ? min(250, engine.configuration.cursorInterval) : 100
+    }
+
+    /// Keeps what no sync covers within the window of `write`; for the other modes there is nothing to do.
+    private static func syncBehind(_ engine: JournalEngine, _ syncs: Mailbox<Void>) {
+        guard engine.configuration.durability == .write else { return }
+        let window = engine.configuration.syncInterval
+        var rung: [Void] = []
+        var pause = 0
+        repeat {
+            let began = JournalClock.monotonicNanoseconds()
+            engine.syncBehind()
+            let took = Int(clamping: (JournalClock.monotonicNanoseconds() &- began) / 1_000_000)
+            // What is written while a sync runs waits for the next one: two of them and the pause must fit.
+            pause = max(1, min(window / 2, window * 4 / 5 - 2 * min(took, window)))
+        } while syncs.take(into: &rung, within: pause)
     }
 }

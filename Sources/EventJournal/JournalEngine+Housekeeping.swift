@@ -56,7 +56,10 @@ extension JournalEngine {
 
     func dropOldestIfBound(_ bytes: Int) {
         guard self.configuration.whenFull == .dropOldest, !self.spares.isReady else { return }
-        while !self.fits(bytes), self.ledger.withLock({ $0.dropOldest() }) {
+        var oldest: UInt64?
+        // The same one again: its file can't go, since no position can be saved.
+        while !self.fits(bytes), let next = self.ledger.withLock({ $0.dropOldest() }), next != oldest {
+            oldest = next
             self.noteLow()
             self.saveCursors()
             self.freeSegments()
@@ -65,14 +68,12 @@ extension JournalEngine {
 
     func saveCursors() {
         let unsaved = self.ledger.withLock { ledger in
-            ledger.unsavedCursors().map { ($0.sink, ledger.sinks[$0.sink].name, $0.position, $0.generation) }
+            ledger.unsavedCursors().map { (ledger.sinks[$0.sink].name, $0) }
         }
-        for (sink, name, position, generation) in unsaved {
+        for (name, cursor) in unsaved {
             do {
-                try self.cursors.withLock { cursors throws(IOFailure) in
-                    try cursors.save(name, position: position, generation: generation)
-                }
-                self.ledger.withLock { $0.savedCursor(sink, position: position, generation: generation) }
+                try self.cursors.withLock { cursors throws(IOFailure) in try cursors.save(name, cursor) }
+                self.ledger.withLock { $0.saved(cursor) }
             } catch {
                 self.logger.warning("position of a sink not saved", metadata: ["sink": "\(name)", "cause": "\(error)"])
             }

@@ -91,7 +91,7 @@ final class JournalEngine: Sendable {
             maxBytes: configuration.ringBytes,
             keepsUnsynced: configuration.durability != .fsync
         )
-        let ledger = JournalLedger(
+        var ledger = JournalLedger(
             maxBytes: configuration.maxBytes,
             next: found.next,
             sinks: found.sinks,
@@ -99,6 +99,7 @@ final class JournalEngine: Sendable {
             lost: found.lost,
             voids: found.voids
         )
+        ledger.leftOut(found.held)
         self.low = Atomic(ledger.low)
         self.appender = Locked(Appender(unsecured: found.unsecured))
         self.ledger = Locked(ledger)

@@ -72,6 +72,8 @@
 ///            24  8  the first sequence that is not acknowledged; in `end` the sequence that comes next
 ///            32 16  instance id
 ///            48  8  zero; in `end` the id of the newest segment
+///            56  4  events below the position that the sink had in memory only, as the bound had taken their segment; a
+///                   start counts them as dropped, for nobody knows whether they were delivered
 ///            60  4  CRC-32C of bytes 0 to 59
 ///
 /// A `.refused` file holds entries, each at a multiple of 8; one that is not whole is skipped.
@@ -107,6 +109,9 @@ enum JournalFormat {
     static let frameRecords = 65_535
     /// A record's key offset is 16 bits wide, so is the length.
     static let recordBytes = 65_535
+
+    /// No event has a sequence from here on: what says so is damaged, whatever its checksum says.
+    static let endOfSequences: UInt64 = 1 << 62
 
     static func padded(_ bytes: Int) -> Int { (bytes &+ 7) & ~7 }
 }

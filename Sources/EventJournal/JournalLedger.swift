@@ -17,8 +17,12 @@ struct JournalLedger: Sendable {
         var name: String
         /// The first sequence not acknowledged.
         var position: UInt64
+        /// The first sequence that the sink has not read: what lies between is in its hands.
+        var taken: UInt64 = 0
         /// The position that is saved on disk.
         var saved: UInt64
+        /// How many events in its hands only the saved position tells of.
+        var savedHeld: UInt64 = 0
         var generation: UInt64
         var waiter: Waiter?
         /// What it acknowledged in this life, and how much of that it refused.
@@ -47,6 +51,8 @@ struct JournalLedger: Sendable {
     private(set) var low: UInt64
     /// Ranges in low..<next that no sink will get, in order, apart from each other.
     private(set) var lost: [Range<UInt64>] = []
+    /// Below it the bound took the segments: only what a sink has in its hands is left.
+    private(set) var gone: UInt64 = 0
     private(set) var figures = JournalBooks()
     /// When which sequence was committed, oldest first: at most ``maxMarks``.
     private var marks: [(sequence: UInt64, milliseconds: UInt64)] = []
@@ -70,16 +76,30 @@ struct JournalLedger: Sendable {
         self.sinks = sinks
         self.segments = segments
         self.low = min(sinks.map(\.position).min() ?? next, next)
+        for index in self.sinks.indices { self.sinks[index].taken = self.sinks[index].position }
         self.figures.maxBytes = maxBytes
         self.figures.appended = next - self.low
         self.figures.bytes = segments.reduce(0) { $0 + $1.used }
         self.marks = segments.map { ($0.first, $0.milliseconds) }
         // Never given to anyone, so neither appended nor dropped.
-        for range in voids.map({ $0.clamped(to: self.low..<next) }) where !range.isEmpty {
+        for range in Self.apart(voids.map { $0.clamped(to: self.low..<next) }) {
             self.lost.append(range)
             self.figures.appended -= UInt64(range.count)
         }
         for range in lost { self.lose(range, .corrupt) }
+    }
+
+    /// The same sequences in order, each once.
+    private static func apart(_ ranges: [Range<UInt64>]) -> [Range<UInt64>] {
+        var apart: [Range<UInt64>] = []
+        for range in ranges.sorted(by: { $0.lowerBound < $1.lowerBound }) where !range.isEmpty {
+            if let last = apart.last, range.lowerBound <= last.upperBound {
+                apart[apart.count - 1] = last.lowerBound..<max(last.upperBound, range.upperBound)
+            } else {
+                apart.append(range)
+            }
+        }
+        return apart
     }
 
     // MARK: The writer
@@ -174,25 +194,53 @@ struct JournalLedger: Sendable {
             case .corrupt: self.figures.droppedAsCorrupt &+= UInt64(part.count)
             }
         }
-        self.lost = (self.lost + fresh).sorted { $0.lowerBound < $1.lowerBound }
+        self.lost = Self.apart(self.lost + fresh)
     }
 
     /// Gives up the oldest segment that is not being written.
     ///
-    /// Positions move past it; they must be saved before its file goes.
-    /// - Returns: false when there is none.
-    mutating func dropOldest() -> Bool {
-        guard self.segments.count > 1 else { return false }
-        let oldest = self.segments[0]
-        self.lose(self.low..<max(oldest.end, self.low), .bound)
-        for index in self.sinks.indices where self.sinks[index].position < oldest.end {
-            self.sinks[index].position = oldest.end
-        }
+    /// What every sink has in its hands is delivered from memory yet, and not dropped. The positions must be saved before
+    /// the segment's file goes.
+    /// - Returns: the segment's id; nil when there is none.
+    mutating func dropOldest() -> UInt64? {
+        guard self.segments.count > 1 else { return nil }
+        let end = self.segments[0].end
+        let untaken = max(self.low, self.sinks.map(\.taken).min() ?? end)
+        if untaken < end { self.lose(untaken..<end, .bound) }
+        self.gone = max(self.gone, end)
         self.raiseLow()
-        return true
+        return self.segments[0].id
+    }
+
+    /// A sink has read the events and will deliver them; what it has in its hands is not dropped any more.
+    ///
+    /// - Returns: where to go on reading when they were dropped just before.
+    mutating func took(_ sink: Int, _ range: Range<UInt64>) -> UInt64? {
+        self.sinks[sink].taken = min(range.lowerBound, self.next)
+        guard range.lowerBound >= self.gone else {
+            self.lose(range.lowerBound..<self.gone, .bound)
+            self.raiseLow()
+            return self.gone
+        }
+        self.sinks[sink].taken = min(range.upperBound, self.next)
+        return nil
+    }
+
+    /// The sink reads once more what it did not acknowledge.
+    mutating func gaveBack(_ sink: Int) { self.sinks[sink].taken = self.sinks[sink].position }
+
+    /// What the bound left of the sink's events in its hands alone: a process that ends takes them along.
+    private func held(_ sink: Sink) -> UInt64 {
+        let range = sink.position..<max(sink.position, min(sink.taken, self.gone))
+        return self.lost.reduce(UInt64(range.count)) { $0 - UInt64($1.clamped(to: range).count) }
     }
 
     private mutating func raiseLow() {
+        // Nothing below is left for a sink with empty hands.
+        for index in self.sinks.indices where self.sinks[index].position >= self.sinks[index].taken {
+            self.sinks[index].position = max(self.sinks[index].position, self.gone)
+            self.sinks[index].taken = max(self.sinks[index].taken, self.sinks[index].position)
+        }
         let lowest = self.sinks.map(\.position).min() ?? self.next
         guard lowest > self.low else { return }
         var count = lowest - self.low
@@ -239,24 +287,35 @@ struct JournalLedger: Sendable {
 
     // MARK: Positions on disk
 
+    struct Cursor: Sendable {
+        var sink: Int
+        var position: UInt64
+        /// Events below the position that nothing but the sink has: lost when it does not deliver them.
+        var held: UInt64
+        var generation: UInt64
+    }
+
     /// What is to be saved: positions that moved.
-    func unsavedCursors() -> [(sink: Int, position: UInt64, generation: UInt64)] {
+    func unsavedCursors() -> [Cursor] {
         self.sinks.indices.compactMap { index in
             let sink = self.sinks[index]
-            guard sink.position > sink.saved || !sink.hasCursor else { return nil }
-            return (index, sink.position, sink.generation + 1)
+            let position = max(sink.position, self.gone)
+            let held = self.held(sink)
+            guard position > sink.saved || held != sink.savedHeld || !sink.hasCursor else { return nil }
+            return Cursor(sink: index, position: position, held: held, generation: sink.generation + 1)
         }
     }
 
-    mutating func savedCursor(_ sink: Int, position: UInt64, generation: UInt64) {
-        self.sinks[sink].saved = max(position, self.sinks[sink].saved)
-        self.sinks[sink].generation = generation
-        self.sinks[sink].hasCursor = true
+    mutating func saved(_ cursor: Cursor) {
+        self.sinks[cursor.sink].saved = max(cursor.position, self.sinks[cursor.sink].saved)
+        self.sinks[cursor.sink].savedHeld = cursor.held
+        self.sinks[cursor.sink].generation = cursor.generation
+        self.sinks[cursor.sink].hasCursor = true
     }
 
     /// Whether a segment waits only for positions to be saved.
     var hasSegmentToFree: Bool {
-        self.segments.count > 1 && self.segments[0].end <= self.low
+        self.segments.count > 1 && self.segments[0].end <= max(self.low, self.gone)
     }
 
     /// Takes the oldest segment out when every sink has all of it, and disk knows.

@@ -51,15 +51,29 @@ public final class JournalReader: Sendable {
     public func read(maxRecords: Int, maxBytes: Int) -> JournalSlice? {
         self.state.withLock { state in
             while state.position < self.engine.nextSequence {
-                if let (chunk, used) = self.engine.recent.chunk(for: state.position) {
-                    state.disk = nil
-                    let slice = Self.read(&state, chunk, used, maxRecords, maxBytes)
-                    if let slice { return slice }
-                }
-                if let slice = self.readDisk(&state, maxRecords, maxBytes) { return slice }
+                guard let slice = self.find(&state, maxRecords, maxBytes) else { continue }
+                let range = slice.firstSequence..<slice.endSequence
+                guard let next = self.engine.withLedger({ $0.took(self.index, range) }) else { return slice }
+                // The bound took them in this moment.
+                Self.go(to: next, &state)
             }
             return nil
         }
+    }
+
+    private func find(_ state: inout State, _ maxRecords: Int, _ maxBytes: Int) -> JournalSlice? {
+        if let (chunk, used) = self.engine.recent.chunk(for: state.position) {
+            state.disk = nil
+            let slice = Self.read(&state, chunk, used, maxRecords, maxBytes)
+            if let slice { return slice }
+        }
+        return self.readDisk(&state, maxRecords, maxBytes)
+    }
+
+    private static func go(to position: UInt64, _ state: inout State) {
+        state.position = position
+        state.hint = nil
+        state.disk = nil
     }
 
     /// The sink is done with everything below `sequence`. Lower values than before change nothing.
@@ -72,11 +86,12 @@ public final class JournalReader: Sendable {
 
     /// Reads on from the position that is acknowledged: after a failed delivery.
     public func rewind() {
-        let position = self.engine.withLedger { $0.sinks[self.index].position }
         self.state.withLock { state in
-            state.position = position
-            state.hint = nil
-            state.disk = nil
+            let position = self.engine.withLedger { ledger in
+                ledger.gaveBack(self.index)
+                return ledger.sinks[self.index].position
+            }
+            Self.go(to: position, &state)
         }
     }
 

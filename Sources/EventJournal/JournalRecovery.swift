@@ -17,6 +17,8 @@ struct JournalRecovery {
         var spares: [UInt64]
         /// Segments that a power cut could still change.
         var unsecured: [JournalLedger.Segment]
+        /// Events that the bound had left to the memory of a sink.
+        var held: Int
     }
 
     let files: any JournalFileSystem
@@ -97,7 +99,8 @@ struct JournalRecovery {
             // again, where they would validate under the same id.
             nextSegmentID: (ids.last ?? 0) &+ .random(in: 1...1 << 32),
             spares: self.usableSpares(entries),
-            unsecured: self.unsecured
+            unsecured: self.unsecured,
+            held: cursors.map { Int($0?.held ?? 0) }.max() ?? 0
         )
     }
 

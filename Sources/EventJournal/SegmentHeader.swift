@@ -50,7 +50,7 @@ struct SegmentHeader: Equatable, Sendable {
             guard (version ^ JournalFormat.version).nonzeroBitCount == 1, !intact else { return .newer(version) }
             return .damagedVersion
         }
-        guard intact else { return .damaged }
+        guard intact, (1..<JournalFormat.endOfSequences).contains(place.little(24)) else { return .damaged }
         return .valid(
             SegmentHeader(
                 id: place.little(16),
@@ -103,7 +103,9 @@ struct FrameHeader: Equatable, Sendable {
             flags: place.little(14),
             before: Int(place.little(32, as: UInt32.self))
         )
-        guard header.length > 0, header.count > 0, header.stride <= room else { return nil }
+        guard header.length > 0, header.count > 0, header.stride <= room,
+            header.firstSequence < JournalFormat.endOfSequences, header.firstSequence > UInt64(header.before)
+        else { return nil }
         return header
     }
 
@@ -121,6 +123,7 @@ struct JournalNote: Equatable, Sendable {
     var sequence: UInt64
     var instance: InstanceID
     var segment: UInt64 = 0
+    var held: UInt32 = 0
 
     func write(to place: UnsafeMutableRawPointer) {
         place.initializeMemory(as: UInt8.self, repeating: 0, count: JournalFormat.headerBytes)
@@ -131,20 +134,23 @@ struct JournalNote: Equatable, Sendable {
         place.putLittle(self.instance.high, at: 32)
         place.putLittle(self.instance.low, at: 40)
         place.putLittle(self.segment, at: 48)
+        place.putLittle(self.held, at: 56)
         place.putLittle(crc32c(0, place, 60), at: 60)
     }
 
     static func read(from place: UnsafeRawPointer, magic: UInt64) -> JournalNote? {
         guard place.little(0, as: UInt64.self) == magic,
             place.little(8, as: UInt16.self) == JournalFormat.version,
-            crc32c(0, place, 60) == place.little(60, as: UInt32.self)
+            crc32c(0, place, 60) == place.little(60, as: UInt32.self),
+            place.little(24, as: UInt64.self) < JournalFormat.endOfSequences
         else { return nil }
         return JournalNote(
             magic: magic,
             generation: place.little(16),
             sequence: place.little(24),
             instance: InstanceID(high: place.little(32), low: place.little(40)),
-            segment: place.little(48)
+            segment: place.little(48),
+            held: place.little(56)
         )
     }
 }

@@ -3,10 +3,14 @@ import Testing
 @testable import EventJournal
 
 @Suite struct BoundTests {
-    private func engine(_ policy: JournalConfiguration.FullPolicy, _ files: ModelFileSystem) throws -> JournalEngine {
+    private func engine(
+        _ policy: JournalConfiguration.FullPolicy,
+        _ files: ModelFileSystem,
+        ringBytes: Int = 0
+    ) throws -> JournalEngine {
         var configuration = JournalModelTests.configuration(.fsync)
         configuration.whenFull = policy
-        configuration.ringBytes = 0
+        configuration.ringBytes = ringBytes
         return try JournalEngine(configuration, sinks: ["one"], files: files, logger: quiet)
     }
 
@@ -56,6 +60,59 @@ import Testing
         #expect(books.droppedAtBound > 3000)
         let reader = JournalReader(engine, sink: "one", index: 0, position: books.sinks[0].nextSequence)
         #expect(UInt64(drain(reader).count) == books.pending)
+    }
+
+    @Test(
+        "what a sink has in its hands is delivered and not counted as dropped, whatever goes at the bound",
+        arguments: [0, 16 << 20]
+    )
+    func dropUnderReader(_ ringBytes: Int) throws {
+        let files = ModelFileSystem()
+        let engine = try self.engine(.dropOldest, files, ringBytes: ringBytes)
+        #expect(self.fill(engine, batches: 10).last == .durable)
+        let reader = JournalReader(engine, sink: "one", index: 0, position: 1)
+        let held = try #require(reader.read(maxRecords: 30, maxBytes: 1 << 20))
+        #expect(self.fill(engine, batches: 490).last == .durable)
+        let full = engine.books
+        #expect(full.appended == 5000 && full.droppedAtBound > 3000 && full.balances)
+        let rest = drain(reader)
+        reader.acknowledge(through: held.endSequence)
+        #expect(engine.books.acknowledged == UInt64(held.count))
+        reader.acknowledge(through: reader.position)
+        let books = engine.books
+        #expect(UInt64(held.count + rest.count) == 5000 - books.droppedAtBound)
+        #expect(books.droppedAtBound == full.droppedAtBound && books.droppedAsCorrupt == 0)
+        #expect(books.pending == 0 && books.balances)
+    }
+
+    @Test(
+        "what a sink had in its hands when the process ended is counted by the next start, if the bound took the rest"
+    )
+    func dropUnderReaderAndEnd() throws {
+        let files = ModelFileSystem()
+        var engine = try self.engine(.dropOldest, files)
+        #expect(self.fill(engine, batches: 10).last == .durable)
+        let reader = JournalReader(engine, sink: "one", index: 0, position: 1)
+        let held = try #require(reader.read(maxRecords: 30, maxBytes: 1 << 20))
+        #expect(self.fill(engine, batches: 490).last == .durable)
+        let before = engine.books
+        engine = try self.engine(.dropOldest, files)
+        let books = engine.books
+        #expect(books.droppedAtBound == UInt64(held.count) && books.droppedAsCorrupt == 0)
+        #expect(books.pending + books.droppedAtBound == before.pending && books.balances)
+    }
+
+    @Test("at the bound a position that can't be saved refuses, and does not hang")
+    func dropWithoutCursor() throws {
+        let files = ModelFileSystem()
+        let engine = try self.engine(.dropOldest, files)
+        #expect(self.fill(engine, batches: 100).last == .durable)
+        files.setFaults(.init(space: 0, failingWrites: 1000))
+        #expect(self.fill(engine, batches: 200).last != .durable)
+        files.setFaults(.init())
+        engine.keepHouse(saveCursors: true)
+        #expect(self.fill(engine, batches: 200).last == .durable)
+        #expect(engine.books.balances)
     }
 
     @Test("at the bound events are answered and counted as dropped")
