@@ -20,6 +20,9 @@ public final class StandIn: Sendable {
         return parts.dropLast(3).joined(separator: "/") + "/"
     }()
 
+    /// Where the programs are.
+    public static var folder: String { root + "Tests/StandIns" }
+
     /// - Parameter name: of the program, without its folder and ending.
     public init(_ name: String, _ arguments: [String] = []) throws {
         let started = Process()
