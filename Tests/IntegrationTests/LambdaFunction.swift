@@ -73,12 +73,19 @@ struct LambdaFunction {
     }
 
     /// Gives it a whole stream, as an event source mapping does.
-    static func pump(_ api: StandIn, _ cloud: Cloud, _ stream: String, batch: Int = 100) throws -> Books {
+    static func pump(_ api: StandIn, _ cloud: Cloud, _ stream: String, batch: Int = 100) async throws -> Books {
         let wanted = """
             {"endpoint": "\(cloud.standIn.url)", "key": "\(cloud.standIn.words[0])", "secret": "\(cloud.standIn.words[1])",
              "stream": "\(stream)", "batch": \(batch)}
             """
-        return try JSONDecoder().decode(Books.self, from: Data(api.ask("/_pump", method: "POST", wanted).utf8))
+        try api.ask("/_pump", method: "POST", wanted)
+        var books = "{}"
+        let isThrough = try await eventually(within: .seconds(60)) {
+            books = try api.ask("/_books")
+            return books != "{}"
+        }
+        guard isThrough else { throw TestFailure("the pump is not through after a minute") }
+        return try JSONDecoder().decode(Books.self, from: Data(books.utf8))
     }
 
     static func initialisationErrors(_ api: StandIn) throws -> [[String: JSON]] {

@@ -124,7 +124,7 @@ extension Integration {
                 )
                 let environment = ["ADTRACK_TO": "dynamodb:events"].merging(cloud.environment) { $1 }
                 try await LambdaFunction.with("consume", environment, timeout: 20) { function async throws in
-                    let books = try LambdaFunction.pump(function.api, cloud, "events")
+                    let books = try await LambdaFunction.pump(function.api, cloud, "events")
                     #expect(books.failures.count == 6 && books.failures.allSatisfy { $0.count == 1 })
                     #expect(books.records == records.count * 2)
                 }
@@ -143,7 +143,7 @@ extension Integration {
                     let environment = ["ADTRACK_TO": "sqlite:\(directory.path)/e.sqlite"]
                     var ours: LambdaFunction.Books?
                     try await LambdaFunction.with("consume", environment) { function async throws in
-                        ours = try LambdaFunction.pump(function.api, cloud, "events", batch: 40)
+                        ours = try await LambdaFunction.pump(function.api, cloud, "events", batch: 40)
                     }
                     try await StandIn.with("runtime_api") { api async throws in
                         let process = try ServiceProcess(
@@ -153,7 +153,7 @@ extension Integration {
                                 "AWS_LAMBDA_RUNTIME_API": "127.0.0.1:\(api.port)", "PYTHONPATH": StandIn.folder,
                             ]
                         )
-                        let theirs = try? LambdaFunction.pump(api, cloud, "events", batch: 40)
+                        let theirs = try? await LambdaFunction.pump(api, cloud, "events", batch: 40)
                         await process.end()
                         #expect(theirs != nil && theirs == ours, "\(process.log)")
                     }

@@ -8,8 +8,9 @@ one that a function must not have given. --timeout is what an invocation may tak
 than that is refused and counts as a failure, as Lambda ends such a function.
 
     POST /_invoke   the body is an event: gives {"kind": "response" | "error" | "timeout", "body", "type", "left": seconds}
-    POST /_pump     reads a Kinesis stream to its end as a mapping does, and gives its books; a JSON object:
+    POST /_pump     begins to read a Kinesis stream to its end as a mapping does; a JSON object:
                     "endpoint", "key", "secret", "stream", "batch" (100), "retries" (3), "bisect" (true)
+    GET /_books     the pump's books once it is through, else {}; {"error": …} where it could not go on
     GET /_state     {"initErrors": […], "invocations": n, "waiting": whether the function asks for an event}
 
 The books of a pump: "invocations", "records" that were done with, "failures": batches that were given up, as the records'
@@ -82,6 +83,7 @@ class Function:
 
 
 function = Function()
+pumped = {}
 
 
 class Pump:
@@ -95,6 +97,19 @@ class Pump:
             "kinesis", endpoint_url=wanted["endpoint"], region_name="us-east-1", aws_access_key_id=wanted["key"],
             aws_secret_access_key=wanted["secret"])
         self.books = {"invocations": 0, "records": 0, "failures": []}
+
+    def begin(self):
+        global pumped
+        pumped = {}
+        threading.Thread(target=self.tell, daemon=True).start()
+        return {}
+
+    def tell(self):
+        global pumped
+        try:
+            pumped = self.run()
+        except Exception as error:
+            pumped = {"error": repr(error)}
 
     def run(self):
         for shard in self.kinesis.list_shards(StreamName=self.stream)["Shards"]:
@@ -178,6 +193,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/_state":
             return self.tell({"initErrors": function.init_errors, "invocations": function.invocations,
                               "waiting": function.waiting > 0})
+        if self.path == "/_books":
+            return self.tell(pumped)
         self.answer(404, b"{}")
 
     def do_POST(self):
@@ -185,7 +202,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/_invoke":
             return self.tell(function.invoke(body))
         if self.path == "/_pump":
-            return self.tell(Pump(json.loads(body)).run())
+            return self.tell(Pump(json.loads(body)).begin())
         if self.path == PREFIX + "init/error":
             function.init_errors.append(json.loads(body))
             return self.answer(202, b'{"status":"OK"}')
