@@ -116,7 +116,10 @@ let package = Package(
         // Not a test: figures of the parts that every request passes, printed as a table.
         .executableTarget(
             name: "Benchmarks",
-            dependencies: ["AWSTransport", "HTTPIngress", "ProgramCache", "TrackingModel", logging],
+            dependencies: [
+                "AWSTransport", "EventJournal", "HTTPIngress", "ProgramCache", "StreamSink", "TrackingModel", logging, nioCore,
+                nioPosix,
+            ],
             path: "Tests/Benchmarks",
             swiftSettings: settings
         ),

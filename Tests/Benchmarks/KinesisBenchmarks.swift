@@ -47,13 +47,19 @@ enum KinesisBenchmarks {
         _ = try await self.send(20, client)
         for inFlight in [1, 4] {
             let (wall, cpu) = try await self.send(400, client, inFlight: inFlight)
-            let rate = Int((1_000_000 / cpu).rounded())
-            Table.print(
-                "  all of it, \(inFlight) in flight: \(Int((wall).rounded())) ns of time, "
-                    + "\(Int((cpu).rounded())) ns of CPU an event: \(rate) thousand events/s and core"
-            )
+            self.show("  events to outcomes, \(inFlight) in flight", wall: wall, cpu: cpu)
         }
         await transport.shutdown()
+        try await DeliveryBenchmarks.run(port: server.port)
+    }
+
+    /// - Parameters: nanoseconds of an event.
+    static func show(_ what: String, wall: Double, cpu: Double) {
+        let rate = Int((1_000_000 / cpu).rounded())
+        Table.print(
+            "\(what): \(Int(wall.rounded())) ns of time, \(Int(cpu.rounded())) ns of CPU an event: "
+                + "\(rate) thousand events/s and core"
+        )
     }
 
     /// - Returns: nanoseconds of an event.
@@ -80,7 +86,8 @@ enum KinesisBenchmarks {
         return (wall / events, Double(self.cpuNanoseconds() - cpu) / events)
     }
 
-    private static func cpuNanoseconds() -> Int {
+    /// Of this process so far.
+    static func cpuNanoseconds() -> Int {
         var usage = rusage()
         getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
         return [usage.ru_utime, usage.ru_stime].reduce(0) { $0 + $1.tv_sec * 1_000_000_000 + $1.tv_usec * 1_000 }

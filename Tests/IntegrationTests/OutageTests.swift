@@ -38,7 +38,7 @@ extension Integration {
                     let seconds = Double(Self.seconds)
                     #expect(figures.attempts <= seconds * 1.1 + (seconds < 60 ? Self.firstAttempts : 0))
                     #expect(figures.attempts >= seconds / 2)
-                    let drain = try await Self.drain(service)
+                    let drain = try await Self.drain(standIn, service)
                     #expect(drain.load.allWereAccepted)
                     #expect(drain.rate >= 3 * Double(Self.rate))
                     #expect(drain.growth < 64 << 20)
@@ -60,12 +60,12 @@ extension Integration {
             }
         }
 
-        /// The listener is away for all of the load and a second more.
+        /// The listener goes away with the first call, and is still away afterwards.
         private static func outage(
             of standIn: StandIn,
             _ service: Service
         ) async throws -> (load: LoadSummary, attempts: Double) {
-            try standIn.inject(#"{"kind": "refuse", "seconds": \#(Self.seconds + 1)}"#)
+            try standIn.inject(#"{"kind": "refuse", "seconds": 0}"#)
             let before = try service.attempts(Self.kinesis)
             let load = try await service.load(rate: Self.rate, seconds: Self.seconds)
             #expect(try service.breaker(Self.kinesis) > 0)
@@ -75,12 +75,14 @@ extension Integration {
 
         /// From the first event delivered to the moment when only what just came is left, under the same load.
         private static func drain(
+            _ standIn: StandIn,
             _ service: Service
         ) async throws -> (load: LoadSummary, rate: Double, growth: Int) {
             let load = try service.startLoad(rate: Self.rate, seconds: max(5, Self.seconds / 4))
             let before = try service.delivered(Self.kinesis)
             let memory = service.residentBytes
             var most = memory
+            standIn.listenAgain()
             #expect(try await eventually(within: .seconds(15)) { try service.delivered(Self.kinesis) > before })
             let (began, first) = (ContinuousClock.now, try service.delivered(Self.kinesis))
             let isDrained = try await eventually(within: .seconds(Self.seconds + 30)) {

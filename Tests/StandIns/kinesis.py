@@ -2,7 +2,7 @@
 """A Kinesis stand-in that misbehaves as told, and keeps books of what it stored.
 
     kinesis.py [--host 127.0.0.1] [--port 0] [--shards 4] [--region us-east-1]
-               [--access-key AK --secret-key SK [--session-token T]] [--discard] [--canned N] [--rate-limit]
+               [--access-key AK --secret-key SK [--session-token T]] [--discard] [--canned N] [--rate-limit [N]]
 
 Prints "port N" when it listens. Speaks the JSON protocol of the Kinesis API (2013-12-02): CreateStream, ListShards,
 DescribeStreamSummary, PutRecords, PutRecord, GetShardIterator, GetRecords. A stream that is not known is created at its
@@ -12,7 +12,7 @@ With --access-key every signature is computed again by botocore, which must be i
 client says it signed; a wrong one is answered as AWS does (403 InvalidSignatureException, or ExpiredToken, or
 RequestTimeTooSkewed when the time differs by more than five minutes; --clock-offset S moves this server's clock, in its
 Date too). --discard counts records instead of keeping them. --canned N reads nothing and answers each call that N records
-are stored, for measuring clients. --rate-limit holds each shard to 1,000 records/s and 1 MiB/s.
+are stored, for measuring clients. --rate-limit holds each shard to N (1,000) records/s and 1 MiB/s.
 
     POST /_faults   a JSON list of faults, or one; each call of the API takes the first of the queue that applies to it
     DELETE /_faults empties the queue and the standing faults
@@ -42,25 +42,24 @@ A fault is an object with "kind", and optionally "times" (how many calls it is f
     hang              reads the request and never answers
     store-then-hang   stores them first
     close             answers as always, then closes the connection
-    refuse            closes the listening socket for "seconds"; existing connections are closed
+    refuse            closes the listening socket for "seconds" (1), or with 0 until SIGUSR1; existing connections are closed
 """
 
 import argparse
 import asyncio
-import base64
-import binascii
 import collections
 import email.utils
-import hashlib
 import json
 import random
+import signal
 import socket
 import struct
 import sys
 import time
 import urllib.parse
 
-THROTTLED = "ProvisionedThroughputExceededException"
+from kinesis_streams import Kinesis, Ledger, Refusal
+
 MAXIMUM_BODY = 64 << 20
 
 
@@ -68,276 +67,19 @@ class Cut(Exception):
     """The connection is to end without a further byte."""
 
 
-class Refusal(Exception):
-    def __init__(self, status, code, message=""):
-        super().__init__(code)
-        self.status, self.code, self.message = status, code, message
-
-
-class Shard:
-    def __init__(self, index, start, end):
-        self.id = f"shardId-{index:012d}"
-        self.start, self.end = start, end
-        self.records = []
-        self.stored = 0
-        self.sequence = 0
-        # Token buckets: records, bytes; filled when used.
-        self.tokens, self.byte_tokens, self.filled = 1000.0, float(1 << 20), time.monotonic()
-
-    def next_sequence(self):
-        # 56 digits as AWS' are: nobody shall take them for an integer.
-        self.sequence += 1
-        return f"49590338271490256608559692538361571095921575{int(self.id[8:]):04d}{self.sequence:08d}"
-
-    def takes(self, size):
-        now = time.monotonic()
-        self.tokens = min(1000.0, self.tokens + (now - self.filled) * 1000)
-        self.byte_tokens = min(float(1 << 20), self.byte_tokens + (now - self.filled) * (1 << 20))
-        self.filled = now
-        if self.tokens < 1 or self.byte_tokens < size:
-            return False
-        self.tokens -= 1
-        self.byte_tokens -= size
-        return True
-
-
-class Stream:
-    def __init__(self, name, count):
-        self.name = name
-        whole = 1 << 128
-        self.shards = [Shard(i, whole * i // count, whole * (i + 1) // count - 1) for i in range(count)]
-        self.count = count
-
-    def shard(self, key):
-        if self.count == 1:
-            return self.shards[0]
-        value = int.from_bytes(hashlib.md5(key.encode()).digest(), "big")
-        return self.shards[value * self.count >> 128]
-
-
-class Ledger:
-    def __init__(self):
-        self.calls = collections.Counter()
-        self.attempts = []
-        self.connections = 0
-        self.received = 0
-        self.stored = 0
-        self.throttled = 0
-        self.failed = 0
-        self.bytes = 0
-        self.per_key = {}
-        # Keys whose record was answered as stored, so that the client knew.
-        self.answered = set()
-        self.sent_again_after_answer = 0
-        self.signatures = collections.Counter()
-
-    def page(self, with_keys):
-        counts = self.per_key.values()
-        page = {
-            "calls": dict(self.calls), "connections": self.connections, "received": self.received, "stored": self.stored,
-            "throttled": self.throttled, "failed": self.failed, "bytes": self.bytes, "unique": len(self.per_key),
-            "duplicates": sum(counts) - len(self.per_key), "answered": len(self.answered),
-            "sentAgainAfterAnswer": self.sent_again_after_answer, "attempts": self.attempts[-100_000:],
-            "signatures": dict(self.signatures),
-        }
-        if with_keys:
-            page["keys"] = self.per_key
-        return page
-
-
-class Server:
+class Server(Kinesis):
     def __init__(self, options):
-        self.options = options
-        self.streams = {}
+        super().__init__(options)
         self.faults = collections.deque()
-        self.ledger = Ledger()
         self.arrived = asyncio.Event()
+        # Set by SIGUSR1: the listener may come back.
+        self.wanted = asyncio.Event()
         self.listener = None
         self.port = options.port
         self.open = set()
         self.random = random.Random(0)
         record = '{"SequenceNumber":"49590338271490256608559692538361571095921575000000000001","ShardId":"shardId-000000000000"}'
         self.canned = f'{{"FailedRecordCount":0,"Records":[{",".join([record] * options.canned)}]}}'.encode()
-
-    # Streams
-
-    def stream(self, request, create=True):
-        name = request.get("StreamName") or (request.get("StreamARN") or "").rpartition("/")[2]
-        found = self.streams.get(name)
-        if found is None:
-            if self.options.strict or not create:
-                raise Refusal(400, "ResourceNotFoundException", f"Stream {name} under account 123456789012 not found.")
-            found = self.streams[name] = Stream(name, self.options.shards)
-        return found
-
-    # The API
-
-    def operation(self, name, request, fault):
-        handler = getattr(self, "do_" + name, None)
-        if handler is None:
-            raise Refusal(400, "UnknownOperationException")
-        return handler(request, fault)
-
-    def do_CreateStream(self, request, _):
-        if request["StreamName"] in self.streams:
-            raise Refusal(400, "ResourceInUseException", "Stream exists")
-        self.streams[request["StreamName"]] = Stream(request["StreamName"], request.get("ShardCount", self.options.shards))
-        return b""
-
-    def do_DescribeStreamSummary(self, request, _):
-        stream = self.stream(request)
-        return json.dumps({"StreamDescriptionSummary": {
-            "StreamName": stream.name, "StreamStatus": "ACTIVE", "OpenShardCount": stream.count,
-            "StreamARN": f"arn:aws:kinesis:{self.options.region}:123456789012:stream/{stream.name}",
-            "RetentionPeriodHours": 24, "StreamCreationTimestamp": 1.6e9, "EnhancedMonitoring": [],
-            "EncryptionType": "NONE", "ConsumerCount": 0,
-        }}).encode()
-
-    def do_ListShards(self, request, _):
-        start, name = 0, None
-        if token := request.get("NextToken"):
-            name, _, start = token.rpartition("|")
-            request = {"StreamName": name}
-        stream = self.stream(request)
-        size = min(int(request.get("MaxResults", self.options.page)), self.options.page)
-        start = int(start)
-        answer = {"Shards": [
-            {"ShardId": s.id, "HashKeyRange": {"StartingHashKey": str(s.start), "EndingHashKey": str(s.end)},
-             "SequenceNumberRange": {"StartingSequenceNumber": "49590338271490256608559692538361571095921575989136588898"}}
-            for s in stream.shards[start:start + size]
-        ]}
-        if start + size < stream.count:
-            answer["NextToken"] = f"{stream.name}|{start + size}"
-        return json.dumps(answer).encode()
-
-    def do_GetShardIterator(self, request, _):
-        stream = self.stream(request, create=False)
-        shard = next((s for s in stream.shards if s.id == request["ShardId"]), None)
-        if shard is None:
-            raise Refusal(400, "ResourceNotFoundException", "no such shard")
-        kind = request["ShardIteratorType"]
-        index = {"TRIM_HORIZON": 0, "LATEST": len(shard.records)}.get(kind)
-        if kind == "AT_TIMESTAMP":
-            index = next((i for i, r in enumerate(shard.records) if r[3] >= request["Timestamp"]), len(shard.records))
-        elif index is None:
-            at = request["StartingSequenceNumber"]
-            index = next((i for i, r in enumerate(shard.records) if r[0] == at), None)
-            if index is None:
-                raise Refusal(400, "InvalidArgumentException", "no such sequence number")
-            index += kind == "AFTER_SEQUENCE_NUMBER"
-        return json.dumps({"ShardIterator": f"{stream.name}|{shard.id}|{index}"}).encode()
-
-    def do_GetRecords(self, request, _):
-        try:
-            name, shard_id, index = request["ShardIterator"].rsplit("|", 2)
-            shard = next(s for s in self.streams[name].shards if s.id == shard_id)
-            index = int(index)
-        except (ValueError, KeyError, StopIteration):
-            raise Refusal(400, "InvalidArgumentException", "Invalid ShardIterator.") from None
-        taken, size = [], 0
-        for record in shard.records[index:index + min(request.get("Limit", 10_000), 10_000)]:
-            size += len(record[2])
-            if taken and size > 10 << 20:
-                break
-            taken.append(record)
-        return json.dumps({
-            "Records": [
-                {"SequenceNumber": r[0], "PartitionKey": r[1], "Data": r[2], "ApproximateArrivalTimestamp": r[3],
-                 "EncryptionType": "NONE"} for r in taken
-            ],
-            "NextShardIterator": f"{name}|{shard_id}|{index + len(taken)}",
-            "MillisBehindLatest": 0 if index + len(taken) == len(shard.records) else 1000,
-        }).encode()
-
-    def do_PutRecord(self, request, fault):
-        answer = json.loads(self.do_PutRecords({**request, "Records": [request]}, fault))["Records"][0]
-        if "ErrorCode" in answer:
-            raise Refusal(400 if answer["ErrorCode"] == THROTTLED else 500, answer["ErrorCode"], answer["ErrorMessage"])
-        return json.dumps(answer).encode()
-
-    def do_PutRecords(self, request, fault):
-        stream = self.stream(request)
-        records = request["Records"]
-        self.validate(records)
-        refused = self.refused(stream, records, fault)
-        ledger, keys, now = self.ledger, self.ledger.per_key, time.time()
-        ledger.received += len(records)
-        discard, limited = self.options.discard, self.options.rate_limit
-        answers, failures, stored = [], 0, []
-        for index, record in enumerate(records):
-            key = record["PartitionKey"]
-            shard = stream.shard(key)
-            if key in ledger.answered:
-                ledger.sent_again_after_answer += 1
-            code = refused.get(index)
-            if code is None and limited and not shard.takes(len(record["Data"]) * 3 // 4 + len(key)):
-                code = THROTTLED
-            if code is not None:
-                failures += 1
-                if code == THROTTLED:
-                    ledger.throttled += 1
-                else:
-                    ledger.failed += 1
-                answers.append(f'{{"ErrorCode":"{code}","ErrorMessage":"as told"}}')
-                continue
-            sequence = shard.next_sequence()
-            shard.stored += 1
-            if not discard:
-                shard.records.append((sequence, key, record["Data"], now))
-                keys[key] = keys.get(key, 0) + 1
-                stored.append(key)
-            answers.append(f'{{"SequenceNumber":"{sequence}","ShardId":"{shard.id}"}}')
-        ledger.stored += len(records) - failures
-        kind = fault and fault["kind"]
-        if kind in ("store-then-cut", "store-then-half", "store-then-hang", "drip", "too-few", "too-many", "wrong-count"):
-            # The client is not told, or not in a way that it may believe.
-            stored = []
-        ledger.answered.update(stored)
-        if kind == "too-few":
-            del answers[-int(fault.get("missing", 1)):]
-        elif kind == "too-many":
-            answers.append(answers[-1])
-        elif kind == "wrong-count":
-            failures = int(fault.get("count", 3))
-        return f'{{"FailedRecordCount":{failures},"Records":[{",".join(answers)}]}}'.encode()
-
-    def validate(self, records):
-        if not 1 <= len(records) <= 500:
-            raise Refusal(400, "ValidationException", "records: 1 to 500")
-        total = 0
-        for record in records:
-            try:
-                size = len(base64.b64decode(record["Data"], validate=True))
-            except (binascii.Error, ValueError):
-                raise Refusal(400, "SerializationException", "not base64") from None
-            key = record["PartitionKey"]
-            if not 1 <= len(key) <= 256:
-                raise Refusal(400, "ValidationException", "partitionKey: 1 to 256")
-            size += len(key.encode())
-            if size > self.options.record_bytes:
-                raise Refusal(400, "ValidationException", "record too large")
-            total += size
-        if total > 5 << 20:
-            raise Refusal(400, "InvalidArgumentException", "Records size exceeds 5 MB limit")
-
-    def refused(self, stream, records, fault):
-        """Index → code of the records that a fault refuses."""
-        if not fault or fault["kind"] not in ("throttle-records", "fail-records", "mixed-records"):
-            return {}
-        code = THROTTLED if fault["kind"] == "throttle-records" else fault.get("code", "InternalFailure")
-        indices = range(len(records))
-        if "index" in fault:
-            chosen = [i for i in fault["index"] if i < len(records)]
-        elif "every" in fault:
-            chosen = [i for i in indices if i % fault["every"] == 0]
-        elif "shard" in fault:
-            chosen = [i for i in indices if stream.shard(records[i]["PartitionKey"]).id == fault["shard"]]
-        else:
-            source = fault.setdefault("_random", random.Random(fault.get("seed", 0)))
-            chosen = [i for i in indices if source.random() < fault["probability"]]
-            if fault["kind"] == "mixed-records":
-                return {i: THROTTLED if source.random() < 0.5 else "InternalFailure" for i in chosen}
-        return dict.fromkeys(chosen, code)
 
     # Faults
 
@@ -360,7 +102,11 @@ class Server:
         self.listener.close()
         for writer in list(self.open):
             writer.transport.abort()
-        await asyncio.sleep(seconds)
+        if seconds:
+            await asyncio.sleep(seconds)
+        else:
+            await self.wanted.wait()
+            self.wanted.clear()
         await self.listen()
 
     # Signatures
@@ -557,9 +303,10 @@ async def main():
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--discard", action="store_true")
     parser.add_argument("--canned", type=int, default=0)
-    parser.add_argument("--rate-limit", action="store_true")
+    parser.add_argument("--rate-limit", type=int, nargs="?", const=1000)
     server = Server(parser.parse_args())
     await server.listen()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, server.wanted.set)
     print(f"port {server.port}", flush=True)
     # Ends with whoever started it: its standard input is a pipe that closes then.
     loop = asyncio.get_running_loop()

@@ -143,9 +143,10 @@ private func keyed(_ range: Range<Int>) -> [[UInt8]] {
             try await withKinesisSink(standIn) { journal, sink, appender in
                 try await appender.append(keyed(0..<100))
                 #expect(await eventually { journal.books.acknowledged == 100 })
-                try standIn.inject(#"{"kind": "refuse", "seconds": 3}"#)
+                try standIn.inject(#"{"kind": "refuse", "seconds": 0}"#)
                 try await appender.append(keyed(100..<2_000))
                 #expect(await eventually { !sink.books.isAvailable })
+                standIn.listenAgain()
                 #expect(await eventually(within: .seconds(20)) { journal.books.pending == 0 })
             }
             #expect(try standIn.ledger().unique == 2_000)

@@ -70,6 +70,13 @@ public final class StandIn: Sendable {
         process.waitUntilExit()
     }
 
+    /// Ends the refusal of connections that the fault `refuse` began with 0 seconds.
+    public func listenAgain() {
+        process.withLock { process in
+            if let process, process.isRunning { kill(process.processIdentifier, SIGUSR1) }
+        }
+    }
+
     /// Its administration: the JSON it answers.
     @discardableResult
     public func ask(_ target: String, method: String = "GET", _ body: String = "") throws -> String {
