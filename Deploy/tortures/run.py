@@ -41,15 +41,21 @@ class Torture:
         ]
         for sink in self.sinks:
             arguments += ["--sink", sink.address]
-        self.service = Service(options.binary, arguments, self.work.path("service.log"))
+        self.service = Service(options.binary, arguments, self.work.path("service.log"), self.slow)
         self.load = Load(options.binary, self.service, options.rate, self.work.path("accepted"))
         self.counts = {}
+        self.began = time.monotonic()
         self.lock = threading.Lock()
 
     def setup(self):
         self.redis.import_programs(self.options.binary, self.work.path("programs.json"))
         self.service.start()
         self.load.start()
+
+    def slow(self, what, seconds):
+        """Tells of what took longer than it should."""
+        with self.lock:
+            say(f"{time.monotonic() - self.began:7.1f} s  {what} took {seconds:.1f} s")
 
     # What is done to the service, one thing after the other.
 
