@@ -83,6 +83,9 @@ let package = Package(
         room("StreamSource", sees: ["AWSTransport", "RedisClient", "StreamSink", "TrackingModel", nioCore, logging, lifecycle]),
         room("EventStore", sees: ["AWSTransport", "StreamSource", "TrackingModel", logging, grdb, protobuf]),
 
+        // Both as Lambda functions.
+        room("LambdaRuntime", sees: ["AWSTransport", "StreamSource", "TrackingModel", logging]),
+
         // The core data's journey.
         room(
             "CoreDataFeed",
@@ -94,7 +97,7 @@ let package = Package(
             name: "adtrack",
             dependencies: [
                 "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink", "StreamSource",
-                "AWSTransport", "EventStore", "CoreDataFeed", "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration,
+                "AWSTransport", "EventStore", "LambdaRuntime", "CoreDataFeed", "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration,
                 lifecycle, logging, metrics, nioCore, nioPosix, protobuf,
             ],
             swiftSettings: settings

@@ -30,6 +30,8 @@ public struct AWSRequest: Sendable {
     public var connectTimeout: Int?
     /// Whether the proxies of the environment are left aside, as for a link-local address.
     public var bypassesProxy = false
+    /// Names, in lower case, of the headers that ``AWSResponse/headers`` is to hold.
+    public var wantedHeaders: [String] = []
 
     public init(_ method: Method, _ url: String) {
         self.method = method
@@ -68,6 +70,8 @@ public struct AWSResponse: Sendable {
     public var date = ""
     public var requestID = ""
     public var errorType = ""
+    /// Those that the request wanted, by their names in lower case.
+    public var headers: [String: String] = [:]
     public var body: [UInt8] = []
 
     public init(status: Int) { self.status = status }

@@ -124,7 +124,9 @@ final class Transfer: @unchecked Sendable {
         case 4 where self.isName(line[..<colon], "date"): self.answer.date = value()
         case 16 where self.isName(line[..<colon], "x-amzn-requestid"): self.answer.requestID = value()
         case 16 where self.isName(line[..<colon], "x-amzn-errortype"): self.answer.errorType = value()
-        default: break
+        default:
+            let name = self.request.wantedHeaders.first { self.isName(line[..<colon], $0) }
+            if let name { self.answer.headers[name] = value() }
         }
     }
 

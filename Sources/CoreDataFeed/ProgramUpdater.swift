@@ -19,6 +19,8 @@ public struct ProgramUpdater: RecordHandler {
         self.leases = RedisLeases(self.client, key: "adtrack.core-data")
     }
 
+    public var isOrdered: Bool { true }
+
     public func start() async { await self.client.start() }
 
     public func stop() async { await self.client.stop() }

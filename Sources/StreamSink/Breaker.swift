@@ -6,7 +6,8 @@
 ///       └─────────────────────────── half open: one call ◄──────────────────────┘ │
 ///                                          └─────────────────────────────────────┘
 ///
-/// A value without a clock; times in milliseconds. While closed, unanswered calls pause the next ones with back-off.
+/// A value without a clock; times in milliseconds. While closed, unanswered calls pause the next ones with back-off, and
+/// they go one at a time.
 struct Breaker: Sendable {
     enum State: Int, Sendable, Equatable {
         case closed = 0
@@ -27,6 +28,9 @@ struct Breaker: Sendable {
     private var probe: UInt64?
 
     init(_ policy: RetryPolicy) { self.policy = policy }
+
+    /// The last word was no answer: calls go one at a time until there is one.
+    var isInDoubt: Bool { self.failures > 0 }
 
     func allowsCall(at now: UInt64) -> Bool { self.state != .halfOpen && now >= self.pausedUntil }
 

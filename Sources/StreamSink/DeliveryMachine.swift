@@ -82,7 +82,8 @@ struct DeliveryMachine: Sendable {
     mutating func next(at now: UInt64) -> Action {
         if let aside = self.nextToKeepAside(at: now) { return aside }
         let keepTime = self.refusals.isEmpty || !self.keeping.isEmpty ? nil : self.keepAgainAt
-        guard self.inFlight.count < max(1, self.limits.batchesInFlight), self.breaker.state != .halfOpen else {
+        let mostInFlight = self.breaker.isInDoubt ? 1 : max(1, self.limits.batchesInFlight)
+        guard self.inFlight.count < mostInFlight, self.breaker.state != .halfOpen else {
             return .rest(until: keepTime, records: nil)
         }
         guard self.breaker.allowsCall(at: now) else {

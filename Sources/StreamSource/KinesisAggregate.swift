@@ -3,9 +3,21 @@
 ///     F3 89 9A C2 | protobuf AggregatedRecord | 16 bytes of MD5
 ///
 /// The checksum is not looked at: no event begins with these four bytes, and what is no such protobuf is not taken apart.
-enum KinesisAggregate {
+public enum KinesisAggregate {
     private static let magic: [UInt8] = [0xF3, 0x89, 0x9A, 0xC2]
     private static let checksumBytes = 16
+
+    /// What a reader makes of a record's data: the record itself, or each that was put into it as `ORIGIN#INDEX`.
+    ///
+    /// - Parameter arrived: milliseconds since the epoch.
+    public static func parts(of data: [UInt8], origin: String, arrived: Int64?) -> [StreamRecord] {
+        guard let parts = Self.records(in: data) else {
+            return [StreamRecord(origin: origin, bytes: data, arrived: arrived)]
+        }
+        return parts.enumerated().map { index, part in
+            StreamRecord(origin: "\(origin)#\(index)", bytes: part, arrived: arrived)
+        }
+    }
 
     /// - Returns: the records in their order; nil where the bytes are one record as they are.
     static func records(in bytes: [UInt8]) -> [[UInt8]]? {

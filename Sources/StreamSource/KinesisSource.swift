@@ -15,7 +15,13 @@ public actor KinesisSource: RecordSource {
         /// A shard may be read five times a second by all its readers.
         var nextRead: ContinuousClock.Instant
         var millisecondsBehind = 0
+        /// Reads in a row that found the end of a closed shard.
+        var emptyReads = 0
     }
+
+    /// A closed shard's end is told by the absence of an iterator; servers that always give one (moto) are believed after
+    /// so many empty reads.
+    private static let emptyReadsAtEnd = 3
 
     /// Five reads a second are allowed for a shard; one worker makes at most four.
     private static let readInterval = Duration.milliseconds(250)
@@ -118,6 +124,8 @@ public actor KinesisSource: RecordSource {
                 .now + (page.records.isEmpty || page.millisecondsBehindLatest == 0 ? Self.readInterval : .zero)
             for record in page.records { self.take(record, of: shard, into: &filling) }
             reading.last = page.records.last?.sequenceNumber ?? reading.last
+            let isAtTip = page.records.isEmpty && page.millisecondsBehindLatest == 0
+            reading.emptyReads = isAtTip ? reading.emptyReads + 1 : 0
             self.update(shard, reading)
             self.noteProgress(shard, reading, page, &filling.batch)
         } catch {
@@ -128,12 +136,7 @@ public actor KinesisSource: RecordSource {
     private func take(_ record: KinesisRecord, of shard: String, into filling: inout Filling) {
         let arrived = Int64(max(0, min(record.arrival, 1e11)) * 1000)
         let origin = "\(shard)/\(record.sequenceNumber)"
-        guard let parts = KinesisAggregate.records(in: record.data) else {
-            return filling.add(StreamRecord(origin: origin, bytes: record.data, arrived: arrived))
-        }
-        for (index, part) in parts.enumerated() {
-            filling.add(StreamRecord(origin: "\(origin)#\(index)", bytes: part, arrived: arrived))
-        }
+        for part in KinesisAggregate.parts(of: record.data, origin: origin, arrived: arrived) { filling.add(part) }
     }
 
     private func noteProgress(
@@ -143,8 +146,7 @@ public actor KinesisSource: RecordSource {
         _ batch: inout RecordBatch
     ) {
         let isClosed = self.shards.first { $0.id == shard }?.isOpen == false
-        let isFinished =
-            page.nextIterator == nil || isClosed && page.records.isEmpty && page.millisecondsBehindLatest == 0
+        let isFinished = page.nextIterator == nil || isClosed && reading.emptyReads >= Self.emptyReadsAtEnd
         if isFinished {
             batch.checkpoints.append(Checkpoint(source: self.name, part: shard, position: KinesisCalls.shardEnd))
             self.positions[shard] = KinesisCalls.shardEnd

@@ -2,6 +2,10 @@
 public protocol RecordHandler: Sendable {
     associatedtype Item: Sendable
 
+    /// Whether an item must not be stored before one that stands before it. Rows are each their own; of two changes of
+    /// one program without versions the later one counts.
+    var isOrdered: Bool { get }
+
     /// What the record means; without I/O.
     func item(of record: StreamRecord) throws(Damage) -> Item
 
@@ -12,6 +16,10 @@ public protocol RecordHandler: Sendable {
     ///
     /// It may be called again with items that are stored already: they are duplicates.
     func store(_ items: [Item], checkpoints: [Checkpoint]) async throws(StreamFailure) -> StoreResult
+}
+
+extension RecordHandler {
+    public var isOrdered: Bool { false }
 }
 
 /// What became of items.

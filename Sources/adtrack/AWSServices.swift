@@ -12,7 +12,7 @@ struct AWSServices {
 
     init(logger: Logger) throws {
         do {
-            self.transport = try Transport()
+            self.transport = try Transport(TransportConfiguration(.process))
         } catch {
             throw StartError("libcurl can't be used: \(error)")
         }

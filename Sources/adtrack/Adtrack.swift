@@ -23,6 +23,8 @@ struct Adtrack: AsyncParsableCommand {
         // A client or a pipe that went away is an error of one write, not the end of the process.
         signal(SIGPIPE, SIG_IGN)
         do {
+            let function = LambdaBootstrap(environment: self.environment(), arguments: CommandLine.arguments)
+            if let function { return try await function.run() }
             var command = try Self.parseAsRoot()
             if var command = command as? any AsyncParsableCommand {
                 try await command.run()

@@ -31,6 +31,21 @@ struct PutRecordsTests {
         }
     }
 
+    @Test(arguments: ["cn-north-1", "us-gov-west-1", "eu-central-1"])
+    func theScopeNamesTheRegion(region: String) async throws {
+        try await withKinesis(StandIn.checkingSignatures + ["--region", region], region: region) { standIn, client in
+            #expect(await client.putRecords("clicks", records(1)).words == ["delivered"])
+            let ledger = try standIn.ledger()
+            #expect(ledger.signatures == ["right": 1])
+        }
+        // Another one's signature is none.
+        try await withKinesis(StandIn.checkingSignatures + ["--region", region]) { standIn, client in
+            #expect(await client.putRecords("clicks", records(1)).refusal?.kind == .credentials)
+            let ledger = try standIn.ledger()
+            #expect(ledger.stored == 0)
+        }
+    }
+
     @Test
     func textThatIsNotASCIIIsSignedAsItIsSent() async throws {
         try await withKinesis(StandIn.checkingSignatures) { standIn, client in

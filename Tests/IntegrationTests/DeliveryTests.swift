@@ -10,13 +10,13 @@ extension Integration {
         func redis() async throws {
             try await RedisServer.with { redis async throws in
                 try await TestDirectory.with { directory async throws in
-                    let service = try await Self.start(
-                        ["--sink", "redis:events?url=\(redis.url)&maxlen=100000"],
+                    let service = try await Service.start(
+                        sinks: ["redis:events?url=\(redis.url)&maxlen=100000"],
                         in: directory
                     )
                     var ids: Set<String> = []
                     for _ in 0..<300 { ids.insert(try #require(service.get("/event/212312").json["messageId"]?.text)) }
-                    #expect(try await eventually { try Self.delivered(service, "redis:events") == 300 })
+                    #expect(try await eventually { try service.delivered("redis:events") == 300 })
                     let ledger = try Ledger(service)
                     #expect(ledger.balances && ledger.acknowledged == 300)
                     let metrics = try Metrics(service)
@@ -40,18 +40,18 @@ extension Integration {
             try await RedisServer.with { redis async throws in
                 redis.kill()
                 try await TestDirectory.with { directory async throws in
-                    let sinks = ["--sink", "redis:events?url=\(redis.url)", "--sink", "file:\(directory.events)"]
-                    let service = try await Self.start(sinks, in: directory)
+                    let sinks = ["redis:events?url=\(redis.url)", "file:\(directory.events)"]
+                    let service = try await Service.start(sinks: sinks, in: directory)
                     for _ in 0..<200 { #expect(try service.get("/event/212312").status == 200) }
                     #expect(try await eventually { try EventFiles.ids(directory.events).count == 200 })
-                    #expect(try await eventually { try Self.breaker(service) == 2 })
+                    #expect(try await eventually { try service.breaker("redis:events") == 2 })
                     #expect(try service.get("/health/ready").status == 200)
                     var ledger = try Ledger(service)
                     #expect(ledger.balances && ledger.pending == 200)
                     // A stop does not wait for it, and forgets nothing.
                     #expect(try await service.stop(within: .seconds(8)) == .status(0))
                     try redis.start()
-                    let next = try await Self.start(sinks, in: directory)
+                    let next = try await Service.start(sinks: sinks, in: directory)
                     #expect(try await eventually { try Ledger(next).pending == 0 })
                     ledger = try Ledger(next)
                     #expect(ledger.balances)
@@ -66,12 +66,9 @@ extension Integration {
         func outage() async throws {
             try await RedisServer.with { redis async throws in
                 try await TestDirectory.with { directory async throws in
-                    let service = try await Self.start(["--sink", "redis:events?url=\(redis.url)"], in: directory)
-                    let load = try ServiceProcess(
-                        Binary.path(),
-                        ["load", service.url, "--rate", "500", "--duration", "6s", "--json", "--quiet"]
-                    )
-                    #expect(try await eventually { try Self.delivered(service, "redis:events") > 100 })
+                    let service = try await Service.start(sinks: ["redis:events?url=\(redis.url)"], in: directory)
+                    let load = try service.startLoad(rate: 500, seconds: 6)
+                    #expect(try await eventually { try service.delivered("redis:events") > 100 })
                     // The stream survives: what was stored before is kept.
                     try redis.cli("CLIENT", "KILL", "TYPE", "normal")
                     redis.pause()
@@ -82,6 +79,38 @@ extension Integration {
                     let ledger = try Ledger(service)
                     #expect(ledger.balances && ledger.unavailable == 0 && ledger.accepted > 2_000)
                     #expect(Double(try Self.ids(redis).count) == ledger.accepted)
+                    #expect(try await service.stop() == .status(0))
+                }
+            }
+        }
+
+        @Test("over TLS with an ACL user, a Redis that is killed and starts again loses nothing that was accepted")
+        func encrypted() async throws {
+            var options = RedisServer.Options()
+            options.usesTLS = true
+            // What it answered is on its disk, so that a kill takes nothing that was acknowledged.
+            options.configuration = [
+                "appendonly yes", "appendfsync always", "user sink on >s3cret ~events +xadd +ping +client",
+            ]
+            try await RedisServer.with(options) { redis async throws in
+                try await TestDirectory.with { directory async throws in
+                    let service = try await Service.start(
+                        sinks: ["redis:events?url=rediss://sink:s3cret@127.0.0.1:\(redis.port)"],
+                        in: directory,
+                        arguments: ["--redis-ca", redis.certificateAuthority]
+                    )
+                    let load = try service.startLoad(rate: 300, seconds: 6)
+                    #expect(try await eventually { try service.delivered("redis:events") > 100 })
+                    redis.kill()
+                    #expect(try await eventually(within: .seconds(10)) { try Ledger(service).pending > 300 })
+                    try redis.start()
+                    let summary = try await LoadSummary(of: load, within: .seconds(30))
+                    #expect(summary.allWereAccepted)
+                    #expect(try await eventually(within: .seconds(20)) { try Ledger(service).pending == 0 })
+                    let books = try Ledger(service)
+                    #expect(books.balances && books.accepted == summary.accepted)
+                    #expect(Double(try Self.ids(redis).count) == books.accepted)
+                    #expect(!service.process.log.contains("s3cret"))
                     #expect(try await service.stop() == .status(0))
                 }
             }
@@ -120,7 +149,7 @@ extension Integration {
                 try await TestDirectory.with { directory async throws in
                     let keys = ["AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"]
                     let sink = "kinesis:events?region=us-east-1&endpoint=\(kinesis.url)"
-                    let service = try await Self.start(["--sink", sink], in: directory, environment: keys)
+                    let service = try await Service.start(sinks: [sink], in: directory, environment: keys)
                     let poison = String(repeating: "x", count: 900)
                     for number in 0..<40 {
                         let agent = number == 20 ? poison : "agent"
@@ -129,8 +158,8 @@ extension Integration {
                     #expect(try await eventually(within: .seconds(10)) { try Ledger(service).pending == 0 })
                     let ledger = try Ledger(service)
                     #expect(ledger.balances && ledger.acknowledged == 40)
-                    #expect(try Self.delivered(service, "kinesis:events") == 39)
-                    #expect(try Self.quarantined(service, "kinesis:events") == 1)
+                    #expect(try service.delivered("kinesis:events") == 39)
+                    #expect(try service.quarantined("kinesis:events") == 1)
                     #expect(try await service.stop() == .status(0))
                     let quarantine = directory.journal + "/quarantine"
                     let (exit, output, _) = try await Binary.run(["events", quarantine])
@@ -148,33 +177,6 @@ extension Integration {
                     #expect(!service.process.log.contains("AWS_SECRET"))
                 }
             }
-        }
-
-        private static func start(
-            _ arguments: [String],
-            in directory: TestDirectory,
-            environment: [String: String] = [:]
-        ) async throws -> Service {
-            var setup = Service.Setup(["--journal", directory.journal] + arguments)
-            setup.hasOwnData = false
-            setup.environment = environment
-            return try await Service.start(setup, in: directory)
-        }
-
-        private static func books(_ service: Service, _ sink: String) throws -> [String: JSON] {
-            try #require(service.manage("/ledger").json["sinks"]?.object?[sink]?.object)
-        }
-
-        private static func delivered(_ service: Service, _ sink: String) throws -> Double {
-            try #require(try Self.books(service, sink)["delivered"]?.number)
-        }
-
-        private static func quarantined(_ service: Service, _ sink: String) throws -> Double {
-            try #require(try Self.books(service, sink)["quarantined"]?.number)
-        }
-
-        private static func breaker(_ service: Service) throws -> Double? {
-            try Metrics(service).value("adtrack_sink_breaker_state", labels: ["sink": "redis:events"])
         }
 
         /// The field `id` of each entry.

@@ -9,8 +9,12 @@ struct StreamCommand {
     let process: ServiceProcess
     let managementPort: Int
 
-    static func start(_ arguments: [String]) async throws -> StreamCommand {
-        let process = try ServiceProcess(Binary.path(), arguments + ["--management-port", "0"])
+    static func start(_ arguments: [String], environment: [String: String] = [:]) async throws -> StreamCommand {
+        let process = try ServiceProcess(
+            Binary.path(),
+            arguments + ["--management-port", "0"],
+            environment: environment
+        )
         do {
             let line = try await process.line { $0.contains("management=") }
             let digits = line.split(separator: " ").first { $0.hasPrefix("management=") }?.split(separator: ":").last
@@ -25,10 +29,11 @@ struct StreamCommand {
     /// Starts one and ends it however `body` ends.
     static func with(
         _ arguments: [String],
+        environment: [String: String] = [:],
         isolation: isolated (any Actor)? = #isolation,
         _ body: (StreamCommand) async throws -> Void
     ) async throws {
-        let command = try await start(arguments)
+        let command = try await start(arguments, environment: environment)
         do { try await body(command) } catch {
             await command.process.end()
             throw error
@@ -64,6 +69,24 @@ enum EventRows {
     }
 
     static func ids(_ path: String) throws -> [String] { try read(path).compactMap { $0["message_id"] } }
+}
+
+/// How far a database's sources are read, and by whom.
+enum EventPositions {
+    static func read(_ path: String) throws -> [String: String] {
+        try DatabaseQueue(path: path).read { database in
+            let rows = try Row.fetchAll(database, sql: "SELECT part, position FROM checkpoints")
+            return Dictionary(rows.map { ($0[0] as String, $0[1] as String) }) { first, _ in first }
+        }
+    }
+
+    /// How many parts each owner has; the empty one is nobody.
+    static func owners(_ path: String) throws -> [String: Int] {
+        try DatabaseQueue(path: path).read { database in
+            let rows = try Row.fetchAll(database, sql: "SELECT owner, count(*) FROM leases GROUP BY owner")
+            return Dictionary(rows.map { ($0[0] as String, $0[1] as Int) }) { first, _ in first }
+        }
+    }
 }
 
 /// The dead letters of a directory, a dictionary each.

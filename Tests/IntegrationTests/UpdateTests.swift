@@ -103,6 +103,45 @@ extension Integration {
             }
         }
 
+        @Test("a program in a Kinesis stream answers in a running service within a second, whatever stands before it")
+        func kinesis() async throws {
+            try await Cloud.with { cloud async throws in
+                try await RedisServer.with { redis async throws in
+                    try cloud.makeStream("programs", shards: 2)
+                    try await Service.with(Service.Setup(["--redis", redis.url])) { service async throws in
+                        let dead = service.directory.path + "/dead"
+                        let arguments = [
+                            "update", "--from", "kinesis:programs", "--redis", redis.url, "--dead-letter",
+                            "file:\(dead)", "--lease-duration", "1s",
+                        ]
+                        for start in [1, 6] {
+                            try await StreamCommand.with(arguments, environment: cloud.environment) {
+                                updater async throws in
+                                #expect(try await eventually { try updater.manage("/health/ready").status == 200 })
+                                #expect(try await eventually { try service.get("/health/ready").status == 200 })
+                                for version in start..<start + 5 {
+                                    let entry = self.program("p", "v\(version)", version: version)
+                                    try cloud.put([Array("no program".utf8), entry], into: "programs")
+                                    let isSeen = try await eventually(within: .seconds(1)) {
+                                        try service.get("/event/p").json["programName"]?.text == "v\(version)"
+                                    }
+                                    #expect(isSeen)
+                                }
+                                // Positions are kept: what was read before is not read again.
+                                #expect(try updater.metric("adtrack_update_programs_total", ["result": "applied"]) == 5)
+                                #expect(
+                                    try updater.metric("adtrack_update_programs_total", ["result": "not_newer"]) == 0
+                                )
+                                #expect(try await updater.stop() == .status(0))
+                            }
+                        }
+                        #expect(try DeadLetters.read(dead).count == 10)
+                        #expect(try redis.cli("HGET", "program:p", "version") == "10")
+                    }
+                }
+            }
+        }
+
         @Test("killed in the middle of an import, it has written every program once begun again")
         func killed() async throws {
             try await RedisServer.with { redis async throws in

@@ -195,6 +195,18 @@ private let down = PutOutcome.unavailable(Unavailability("down"))
         #expect(machine.breaker.state == .closed)
     }
 
+    @Test("after a call that was not answered they go one at a time, until one is")
+    func doubt() throws {
+        var machine = DeliveryMachine()
+        var source = RecordSource(10_000)
+        let calls = try (0..<4).map { _ in try #require(machine.nextCall(&source, at: 0)) }
+        for call in calls { _ = machine.answered(call.number, down, at: 1) }
+        let single = try #require(machine.nextCall(&source, at: 1_000))
+        #expect(machine.nextCall(&source, at: 1_000) == nil)
+        machine.answer(single, .delivered, at: 1_000)
+        for _ in 0..<4 { #expect(machine.nextCall(&source, at: 1_000) != nil) }
+    }
+
     @Test("a fault of the configuration opens the breaker at once")
     func fault() throws {
         var machine = DeliveryMachine()

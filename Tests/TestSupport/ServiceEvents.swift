@@ -19,6 +19,10 @@ public enum EventFiles {
         return try read(directory).map(\.messageID)
     }
 
+    public static func event(_ bytes: [UInt8]) throws -> Adtrack_TrackingEvent {
+        try Adtrack_TrackingEvent(serializedBytes: bytes)
+    }
+
     private static func events(of bytes: [UInt8], _ name: String) throws -> [Adtrack_TrackingEvent] {
         var events: [Adtrack_TrackingEvent] = []
         var place = 0
@@ -37,7 +41,7 @@ public enum EventFiles {
                 if byte < 0x80 { break }
             }
             guard bytes.count - place >= length else { throw ServiceFailure("\(name): a torn event at \(start)") }
-            events.append(try Adtrack_TrackingEvent(serializedBytes: Array(bytes[place..<place + length])))
+            events.append(try event(Array(bytes[place..<place + length])))
             place += length
         }
         return events

@@ -20,11 +20,17 @@ public final class StandIn: Sendable {
         return parts.dropLast(3).joined(separator: "/") + "/"
     }()
 
+    /// Where the programs are.
+    public static var folder: String { root + "Tests/StandIns" }
+
+    /// Of a program of `Tests/StandIns`, by its name without ending.
+    public static func path(_ name: String) -> String { "\(self.folder)/\(name).py" }
+
     /// - Parameter name: of the program, without its folder and ending.
     public init(_ name: String, _ arguments: [String] = []) throws {
         let started = Process()
         started.executableURL = URL(fileURLWithPath: Self.python)
-        started.arguments = ["\(Self.root)Tests/StandIns/\(name).py"] + arguments
+        started.arguments = [Self.path(name)] + arguments
         let output = Pipe()
         started.standardOutput = output
         started.standardInput = Pipe()
