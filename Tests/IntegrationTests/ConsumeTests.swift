@@ -143,6 +143,7 @@ extension Integration {
                 #expect(ended.exit == .status(64), "\(arguments)")
                 #expect(ended.log.split(separator: "\n").count == 1)
             }
+            #expect(!FileManager.default.fileExists(atPath: "x"))
             let ended = try await Binary.run(["consume", "--from", "file:x", "--to", "sqlite:/nonexistent/x"])
             #expect(ended.exit == .status(1))
             #expect(try await Binary.run(["report", "--from", "sqlite:x", "--by", "week"]).exit == .status(64))
