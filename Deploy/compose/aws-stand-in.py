@@ -1,15 +1,18 @@
-"""Kinesis and DynamoDB for a machine without AWS: moto with one thread, the two streams, the table and three programs.
+"""Kinesis and DynamoDB for a machine without AWS: moto with one thread, the two streams, the tables and three programs.
 
     python aws-stand-in.py HOST PORT [--empty]
 
-One thread, because moto is not safe for concurrent puts: it then loses records in silence. --empty creates nothing.
+One thread, because moto is not safe for concurrent puts: it then loses records in silence. --empty creates nothing. Each call is
+printed as "call ACCESS-KEY ACTION".
 """
 
 import json
+import re
 import sys
 import threading
 
 import boto3
+from moto.awslambda.models import LambdaBackend
 from moto.cloudformation import parsing
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
@@ -24,6 +27,8 @@ def _without_nothing(value, resources):
 
 
 parsing.clean_json = _without_nothing
+# It would run a function within each put, in a container. Who reads the streams here are processes of their own.
+LambdaBackend.send_kinesis_message = lambda *_, **__: None
 
 PROGRAMS = [
     {"programId": program, "programName": f"Program {program}", "checksum": "c0ffee", "customerId": 7,
@@ -38,22 +43,35 @@ def create(endpoint: str) -> None:
     dynamodb = session.client("dynamodb", endpoint_url=endpoint)
     kinesis.create_stream(StreamName="events", ShardCount=2)
     kinesis.create_stream(StreamName="core-data", ShardCount=1)
-    dynamodb.create_table(
-        TableName="events",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    for table in ("events", "events-leases"):
+        dynamodb.create_table(
+            TableName=table,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
     for program in PROGRAMS:
         kinesis.put_record(
             StreamName="core-data", PartitionKey=program["programId"], Data=json.dumps(program).encode()
         )
-    print("streams, table and programs are there", flush=True)
+    print("streams, tables and programs are there", flush=True)
+
+
+def telling(application):
+    """Prints who calls what."""
+
+    def told(environ, start_response):
+        key = re.search(r"Credential=([^/]+)/", environ.get("HTTP_AUTHORIZATION", ""))
+        if key and "HTTP_X_AMZ_TARGET" in environ:
+            print("call", key[1], environ["HTTP_X_AMZ_TARGET"], flush=True)
+        return application(environ, start_response)
+
+    return told
 
 
 def main() -> None:
     host, port = sys.argv[1], int(sys.argv[2])
-    server = make_server(host, port, DomainDispatcherApplication(create_backend_app), threaded=False)
+    server = make_server(host, port, telling(DomainDispatcherApplication(create_backend_app)), threaded=False)
     print(f"listening on {server.server_port}", flush=True)
     if "--empty" not in sys.argv:
         threading.Thread(target=create, args=(f"http://127.0.0.1:{server.server_port}",), daemon=True).start()

@@ -6,26 +6,30 @@ import Telemetry
 struct StreamWords: Sendable {
     /// The line that says that it runs.
     let running: Logger.Message
-    /// Before the metrics' names.
-    let prefix: String
     /// The series of what became of records.
     let results: (metric: String, help: String, stored: String, duplicate: String)
+    /// The series of attempts that failed.
+    let failures: String
+    /// The series of how old the oldest record is that waits.
+    let lag: String
     /// What is not ready when nothing can be stored.
     let table: String
 
     static let consume = StreamWords(
         running: "consuming",
-        prefix: "adtrack_consume",
         results: ("adtrack_consume_events_total", "Events by what became of them.", "stored", "duplicate"),
+        failures: "adtrack_consume_failures_total",
+        lag: "adtrack_consume_lag_seconds",
         table: "table"
     )
 
     static let update = StreamWords(
         running: "updating",
-        prefix: "adtrack_update",
         results: (
             "adtrack_update_programs_total", "Changes of programs by what became of them.", "applied", "not_newer"
         ),
+        failures: "adtrack_update_failures_total",
+        lag: "adtrack_update_lag_seconds",
         table: "redis"
     )
 
@@ -58,7 +62,7 @@ struct StreamWords: Sendable {
                 }
             ),
             MetricFamily(
-                self.prefix + "_failures_total",
+                self.failures,
                 .counter,
                 help: "Attempts that failed and were made again, by what failed.",
                 ConsumerBooks.Part.allCases.map {
@@ -66,7 +70,7 @@ struct StreamWords: Sendable {
                 }
             ),
             MetricFamily(
-                self.prefix + "_lag_seconds",
+                self.lag,
                 .gauge,
                 help: "Age of the oldest record that is not stored; 0 when all are.",
                 [.init([], .number(books.lag(at: StreamProgress.now())))]

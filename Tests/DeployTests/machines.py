@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,7 +19,11 @@ from pathlib import Path
 from tree import ROOT
 
 REGION = "eu-central-1"
-KEYS = {"AWS_ACCESS_KEY_ID": "stand-in", "AWS_SECRET_ACCESS_KEY": "stand-in", "AWS_REGION": REGION}
+
+
+def keys(name: str) -> dict[str, str]:
+    """Credentials under a name of their own, so that the stand-in tells who called."""
+    return {"AWS_ACCESS_KEY_ID": name, "AWS_SECRET_ACCESS_KEY": "stand-in", "AWS_REGION": REGION}
 
 
 def binary() -> Path:
@@ -27,11 +32,6 @@ def binary() -> Path:
         if candidate.exists():
             return candidate.resolve()
     raise FileNotFoundError("adtrack is not built: `swift build --product adtrack`, or name one in ADTRACK_BINARY")
-
-
-def understands(*arguments: str) -> bool:
-    """Whether the binary has a command."""
-    return subprocess.run([binary(), *arguments, "--help"], capture_output=True).returncode == 0
 
 
 def free_port() -> int:
@@ -78,14 +78,20 @@ def stop(running: subprocess.Popen, within: float = 30) -> int:
 
 
 @contextlib.contextmanager
-def stand_in(folder: Path) -> Iterator[str]:
-    """Moto with one thread, empty; yields its address."""
+def stand_in(folder: Path, *arguments: str) -> Iterator[str]:
+    """Moto with one thread; yields its address."""
     port = free_port()
     script = ROOT / "Deploy/compose/aws-stand-in.py"
-    with process([sys.executable, script, "127.0.0.1", port, "--empty"], folder / "aws.log"):
+    with process([sys.executable, script, "127.0.0.1", port, *arguments], folder / "aws.log"):
         endpoint = f"http://127.0.0.1:{port}"
         assert eventually(lambda: get(f"{endpoint}/moto-api/")[0] == 200), (folder / "aws.log").read_text()
         yield endpoint
+
+
+def calls(folder: Path, key: str) -> set[str]:
+    """Actions that the stand-in was asked for with a key, as policies write them."""
+    targets = re.findall(rf"^call {key} (\w+?)_\d+\.(\w+)$", (folder / "aws.log").read_text(), re.M)
+    return {f"{service.lower()}:{action}" for service, action in targets}
 
 
 class Redis:

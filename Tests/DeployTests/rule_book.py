@@ -19,23 +19,6 @@ def rule(check: Rule) -> Rule:
     return check
 
 
-def has_command(tree: Tree, name: str) -> bool:
-    return (tree.root / f"Sources/adtrack/{name}Command.swift").exists()
-
-
-def promised_settings(tree: Tree) -> set[str]:
-    """Of `consume` and `update`, as long as the binary has not got them."""
-    if has_command(tree, "Consume"):
-        return set()
-    return {"ADTRACK_FROM", "ADTRACK_TO", "ADTRACK_DEAD_LETTER", "ADTRACK_CLAIM_IDLE", "ADTRACK_LEASE_DURATION"}
-
-
-def promised_metrics(tree: Tree) -> set[str]:
-    if has_command(tree, "Consume"):
-        return set()
-    return {"adtrack_consume_events_total", "adtrack_consume_lag_seconds", "adtrack_dead_letter_records_total"}
-
-
 # What the image's own scripts read.
 SCRIPT_NAMES = {"ADTRACK_JOURNAL_SLOTS"}
 
@@ -47,10 +30,10 @@ SCRIPT_NAMES = {"ADTRACK_JOURNAL_SLOTS"}
 def environment_file_has_every_setting(tree: Tree) -> Iterator[str]:
     lines = tree.text("Deploy/systemd/adtrack.env").splitlines()
     names = re.findall(r"^#?(ADTRACK_[A-Z_]+)=", "\n".join(lines), re.M)
-    for name in sorted(set(tree.settings) - set(names)):
+    for name in sorted(set(tree.serve_settings) - set(names)):
         yield f"adtrack.env says nothing of {name}"
-    for name in sorted(set(names) - set(tree.settings) - promised_settings(tree)):
-        yield f"adtrack.env names {name}, which adtrack does not read"
+    for name in sorted(set(names) - set(tree.serve_settings)):
+        yield f"adtrack.env names {name}, which adtrack serve does not read"
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"adtrack.env names {name} twice"
 
@@ -67,7 +50,7 @@ def environment_file_shows_the_defaults(tree: Tree) -> Iterator[str]:
 
 @rule
 def every_environment_name_is_read(tree: Tree) -> Iterator[str]:
-    known = set(tree.settings) | promised_settings(tree) | SCRIPT_NAMES
+    known = set(tree.settings) | SCRIPT_NAMES
     files = ["Deploy/Dockerfile", "Deploy/compose.yaml"]
     files += [str(file.relative_to(tree.root)) for folder in ("aws", "kubernetes") for file in sorted((tree.deploy / folder).rglob("*.yaml"))]
     for file in files:
@@ -123,8 +106,14 @@ def health_checks_ask_what_the_server_answers(tree: Tree) -> Iterator[str]:
         yield "the image exposes another port than the server's"
     for job in tree.yaml("Deploy/compose/prometheus.yaml")["scrape_configs"]:
         for target in job["static_configs"][0]["targets"]:
-            if not target.endswith(f":{management}"):
-                yield f"Prometheus asks {target}, the management port is {management}"
+            host, port = target.split(":")
+            command = tree.compose_command(host)
+            if int(port) != tree.management_port(command):
+                yield f"Prometheus asks {target}, the management port of {command} is {tree.management_port(command)}"
+    for name, service in tree.compose["services"].items():
+        test = service.get("healthcheck", {}).get("test", [])
+        if "health-check" in test and int(test[2]) != tree.management_port(tree.compose_command(name)):
+            yield f"compose {name} asks port {test[2]}, the management port is {tree.management_port(tree.compose_command(name))}"
 
 
 # Times.
@@ -181,12 +170,34 @@ def times_stand_in_the_right_order(tree: Tree) -> Iterator[str]:
 
 # Rights on AWS.
 
-# What the binary calls as each role, and what the platform does in the role's name.
-CALLS = {
-    ("service", "TaskRole"): {"kinesis:PutRecords"},
-    ("functions", "ConsumerRole"): {"dynamodb:PutItem"},
-    ("functions", "UpdaterRole"): set(),
-}
+
+
+def kinesis_calls(tree: Tree, room: str) -> set[str]:
+    """Actions of the client's methods that a room's sources use; a method is named after its action."""
+    client = tree.text("Sources/AWSTransport/KinesisClient.swift") + tree.text("Sources/AWSTransport/KinesisReading.swift")
+    used = [name for name in re.findall(r"public func (\w+)\(", client) if f".{name}(" in tree.swift(room)]
+    actions = {name[0].upper() + name[1:] for name in used}
+    assert all(f'"{action}"' in client for action in actions), f"a method is not named after its action: {actions}"
+    return {f"kinesis:{action}" for action in actions}
+
+
+def dynamodb_calls(tree: Tree, file: str) -> set[str]:
+    """Actions that a file of the events' table asks for, by itself or through `scan`."""
+    source = tree.text(f"Sources/EventStore/{file}.swift")
+    found = set(re.findall(r'\.ask\(\s*"(\w+)"', source)) | ({"Scan"} if ".scan(" in source else set())
+    return {f"dynamodb:{action}" for action in found}
+
+
+def calls(tree: Tree) -> dict[tuple[str, str], set[str]]:
+    """What the binary calls as each role of the stacks. The functions get their records from Lambda."""
+    return {
+        ("service", "TaskRole"): kinesis_calls(tree, "StreamSink"),
+        ("functions", "ConsumerRole"): dynamodb_calls(tree, "DynamoDBEventTable"),
+        ("functions", "UpdaterRole"): set(),
+    }
+
+
+# What the platform does in a role's name.
 POLLER = {
     "kinesis:DescribeStream", "kinesis:DescribeStreamSummary", "kinesis:GetRecords", "kinesis:GetShardIterator",
     "kinesis:ListShards",
@@ -208,11 +219,6 @@ PLATFORM = {
 }  # fmt: skip
 # Actions of AWS that know no resources.
 EVERYWHERE = {"RegistryLogin", "Network"}
-# TransactWriteItems and its like are allowed by what they do.
-ALLOWED_BY = {
-    "TransactWriteItems": {"dynamodb:PutItem"}, "BatchWriteItem": {"dynamodb:BatchWriteItem"},
-    "BatchExecuteStatement": {"dynamodb:PartiQLInsert"},
-}  # fmt: skip
 
 
 def statements(tree: Tree):
@@ -228,7 +234,8 @@ def statements(tree: Tree):
 
 @rule
 def roles_may_what_the_binary_calls_and_no_more(tree: Tree) -> Iterator[str]:
-    granted: dict[tuple[str, str], set[str]] = {key: set() for key in CALLS}
+    called = calls(tree)
+    granted: dict[tuple[str, str], set[str]] = {key: set() for key in called}
     for stem, role, statement in statements(tree):
         actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
         sid = statement.get("Sid")
@@ -240,19 +247,29 @@ def roles_may_what_the_binary_calls_and_no_more(tree: Tree) -> Iterator[str]:
             granted[stem, role] |= set(actions)
         elif sid in PLATFORM and set(actions) != PLATFORM[sid]:
             yield f"{stem} {role}: {sid} is {sorted(actions)}, not {sorted(PLATFORM[sid])}"
-        elif sid not in PLATFORM and (stem, role) in CALLS:
+        elif sid not in PLATFORM and (stem, role) in called:
             yield f"{stem} {role} has a statement {sid} that nobody asked for"
-    for (stem, role), calls in CALLS.items():
-        if granted[stem, role] != calls:
-            yield f"{stem} {role} may {sorted(granted[stem, role])}, the binary calls {sorted(calls)}"
-    sources = tree.all_swift
-    # Once the binary has a client of AWS, each right has to be one that it uses.
-    if (tree.root / "Sources/AWSTransport").exists():
-        for action in sorted(set().union(*CALLS.values())):
-            service, call = action.split(":")
-            users = {call} | {user for user, rights in ALLOWED_BY.items() if action in rights}
-            if not any(re.search(rf'[".]{user}\b', sources) for user in users):
-                yield f"{action} is granted, and nothing in the sources calls {' or '.join(sorted(users))}"
+    for (stem, role), actions in called.items():
+        if granted[stem, role] != actions:
+            yield f"{stem} {role} may {sorted(granted[stem, role])}, the binary calls {sorted(actions)}"
+
+
+@rule
+def readme_names_the_rights_of_each_command(tree: Tree) -> Iterator[str]:
+    """For whoever runs the commands themselves, outside of the stacks."""
+    readme = " ".join(tree.text("README.md").split())
+    words = {
+        "a sink": kinesis_calls(tree, "StreamSink"),
+        "a source": kinesis_calls(tree, "StreamSource"),
+        "the table": dynamodb_calls(tree, "DynamoDBEventTable"),
+        "its leases": dynamodb_calls(tree, "DynamoDBLeases"),
+        "a report": dynamodb_calls(tree, "EventReport+DynamoDB"),
+    }
+    for what, actions in words.items():
+        named = re.search(rf"\| {what} \| ([^|]*) \|", readme)
+        found = set(re.findall(r"`(\w+:\w+)`", named[1])) if named else set()
+        if found != actions:
+            yield f"the README names {sorted(found)} as the rights of {what}, the binary calls {sorted(actions)}"
 
 
 # The templates.
@@ -417,14 +434,20 @@ def cache_is_closed(tree: Tree) -> Iterator[str]:
             yield f"{stem} {name} has no users"
 
 
+def commands(sources: str) -> set[str]:
+    """That Swift sources send to Redis, by themselves or in scripts."""
+    return set(re.findall(r'RedisCommand\(\s*"([A-Z]+)"', sources)) | set(re.findall(r"redis\.call\('([A-Z]+)'", sources))
+
+
 def access(text: str) -> set[str]:
     return {word[1:].split("|")[0].upper() for word in text.split() if word.startswith("+")}
 
 
 @rule
 def users_of_redis_may_what_adtrack_sends(tree: Tree) -> Iterator[str]:
-    sent = set(re.findall(r'RedisCommand\(\s*"([A-Z]+)"', tree.swift("CoreDataFeed", "ProgramCache", "RedisClient")))
-    sent |= set(re.findall(r"redis\.call\('([A-Z]+)'", tree.swift("CoreDataFeed")))
+    # What the leases of a worker send besides; on AWS the updater is a function, which has none.
+    leases = commands(tree.text("Sources/StreamSource/RedisLeases.swift"))
+    sent = commands(tree.swift("CoreDataFeed", "ProgramCache", "RedisClient")) | leases
     if "hashGetAll" in tree.swift("ProgramCache"):
         sent.add("HGETALL")
     sent -= {"AUTH"}
@@ -438,8 +461,9 @@ def users_of_redis_may_what_adtrack_sends(tree: Tree) -> Iterator[str]:
         yield f"the service's user may {command}, a write"
     stack = {user["UserName"]: access(user["AccessString"]) for _, _, user in tree.resources("AWS::ElastiCache::User")}
     for name in ("adtrack", "updater"):
-        if stack[name] != users[name]:
-            yield f"the user {name} may {sorted(stack[name] ^ users[name])} either in compose or in the stack"
+        besides = {"HDEL"} & leases if name == "updater" else set()
+        if stack[name] != users[name] - besides:
+            yield f"the user {name} may {sorted(stack[name] ^ (users[name] - besides))} either in compose or in the stack"
     if stack["default"]:
         yield "the default user of the cache may do something"
 
@@ -473,7 +497,7 @@ def parent_fits_its_children(tree: Tree) -> Iterator[str]:
 
 @rule
 def queries_name_metrics_that_exist(tree: Tree) -> Iterator[str]:
-    known = tree.metrics | promised_metrics(tree)
+    known = tree.metrics
     for place, query in tree.queries.items():
         for name in re.findall(r"\badtrack_[a-z0-9_]+", query):
             if name not in known and re.sub(r"_(bucket|sum|count)$", "", name) not in known:

@@ -63,14 +63,23 @@ class Tree:
     def all_swift(self) -> str:
         return self.swift()
 
-    @cached_property
-    def settings(self) -> dict[str, str]:
+    def _settings(self, sources: str) -> dict[str, str]:
         """From the environment's names to the flags."""
-        flags = re.findall(r'= Setting\(\s*"([a-z0-9-]+)",\s*"[A-Za-z0-9.]+"', self.swift("adtrack"))
+        flags = re.findall(r'= Setting\(\s*"([a-z0-9-]+)",\s*"[A-Za-z0-9.]+"', sources)
         names = {"ADTRACK_" + flag.upper().replace("-", "_"): flag for flag in flags}
         for name in re.findall(r'environment\["(ADTRACK_[A-Z_]+)"\]', self.swift("adtrack")):
             names.setdefault(name, name.removeprefix("ADTRACK_").lower())
         return names
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """Of all commands."""
+        return self._settings(self.swift("adtrack"))
+
+    @cached_property
+    def serve_settings(self) -> dict[str, str]:
+        """Of `adtrack serve`."""
+        return self._settings(self.text("Sources/adtrack/Setting.swift"))
 
     @cached_property
     def metrics(self) -> set[str]:
@@ -85,6 +94,15 @@ class Tree:
         assert match, f"ServeConfiguration has no {name}"
         return int(match[1].replace("_", ""))
 
+    def management_port(self, command: str) -> int:
+        """The default of a command."""
+        if command == "serve":
+            return self.default("managementPort")
+        source = self.text(f"Sources/adtrack/{command.capitalize()}Command.swift")
+        match = re.search(r"StreamConfiguration\(settings, managementPort: (\d+)\)", source)
+        assert match, f"{command} names no management port"
+        return int(match[1])
+
     @cached_property
     def longest_drain(self) -> float:
         match = re.search(r"longestDrain = Duration\.seconds\((\d+)\)", self.swift("adtrack"))
@@ -93,14 +111,14 @@ class Tree:
 
     @cached_property
     def readme_defaults(self) -> dict[str, str]:
-        """From flags to defaults, as the README's table of settings has them."""
+        """From flags to defaults, as the README's first table that names them has them: that of `serve`."""
         defaults: dict[str, str] = {}
         for line in self.text("README.md").splitlines():
             cells = [cell.strip() for cell in line.replace("\\|", "/").strip("|").split("|")]
             flags = re.findall(r"`--([a-z0-9-]+)`", cells[0]) if len(cells) == 4 else []
             values = [value.strip(" `") for value in cells[2].split(",")] if flags else []
             if len(flags) == len(values):
-                defaults |= dict(zip(flags, values))
+                defaults = dict(zip(flags, values)) | defaults
         return defaults
 
     # Deploy/.
@@ -120,6 +138,10 @@ class Tree:
     @cached_property
     def compose(self) -> dict:
         return self.yaml("Deploy/compose.yaml")
+
+    def compose_command(self, name: str) -> str:
+        """Which command of adtrack a service of compose runs."""
+        return self.compose["services"][name].get("command", ["serve"])[0]
 
     @cached_property
     def manifests(self) -> list[dict]:

@@ -9,7 +9,7 @@ than that is refused and counts as a failure, as Lambda ends such a function.
 
     POST /_invoke   the body is an event: gives {"kind": "response" | "error" | "timeout", "body", "type", "left": seconds}
     POST /_pump     begins to read a Kinesis stream to its end as a mapping does; a JSON object:
-                    "endpoint", "key", "secret", "stream", "batch" (100), "retries" (3), "bisect" (true)
+                    "endpoint", "key", "secret", "stream", "region" (us-east-1), "batch" (100), "retries" (3), "bisect" (true)
     GET /_books     the pump's books once it is through, else {}; {"error": …} where it could not go on
     GET /_state     {"initErrors": […], "invocations": n, "waiting": whether the function asks for an event}
 
@@ -94,8 +94,8 @@ class Pump:
 
         self.stream, self.wanted = wanted["stream"], wanted
         self.kinesis = boto3.client(
-            "kinesis", endpoint_url=wanted["endpoint"], region_name="us-east-1", aws_access_key_id=wanted["key"],
-            aws_secret_access_key=wanted["secret"])
+            "kinesis", endpoint_url=wanted["endpoint"], region_name=wanted.get("region", "us-east-1"),
+            aws_access_key_id=wanted["key"], aws_secret_access_key=wanted["secret"])
         self.books = {"invocations": 0, "records": 0, "failures": []}
 
     def begin(self):

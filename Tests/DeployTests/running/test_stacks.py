@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import json
 import os
+import re
 import subprocess
+import sys
+import urllib.request
 
 import boto3
 import pytest
-from machines import KEYS, REGION, binary, eventually, free_port, get, process, redis, service, stand_in, stop, understands
-from tree import ROOT
+from machines import REGION, binary, calls, eventually, free_port, get, keys, process, redis, service, stand_in, stop
+from rule_book import kinesis_calls
+from tree import ROOT, Tree
 
 ORDER = ["network", "data", "functions", "service"]
 
 
 class Stacks:
-    def __init__(self, endpoint: str) -> None:
-        self.endpoint = endpoint
+    def __init__(self, endpoint: str, folder) -> None:
+        self.endpoint, self.folder = endpoint, folder
         self.session = boto3.Session("stand-in", "stand-in", region_name=REGION)
         self.outputs: dict[str, str] = {}
         self.names: dict[str, str] = {}
@@ -46,8 +51,8 @@ class Stacks:
 @pytest.fixture(scope="module")
 def stacks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("aws")
-    with stand_in(folder) as endpoint:
-        made = Stacks(endpoint)
+    with stand_in(folder, "--empty") as endpoint:
+        made = Stacks(endpoint, folder)
         secrets = made.client("secretsmanager")
         certificate = made.client("acm").request_certificate(DomainName="track.example.net")["CertificateArn"]
         repository = made.client("ecr").create_repository(repositoryName="adtrack")["repository"]
@@ -60,7 +65,6 @@ def stacks(tmp_path_factory):
         }
         for template in ORDER:
             made.deploy(template, given)
-        made.given = given
         yield made
 
 
@@ -116,70 +120,142 @@ def task_environment(stacks) -> dict[str, str]:
     """As the task has it, less what is a place in its own file system."""
     variables = {entry["name"]: entry["value"] for entry in container_of(stacks)["environment"]}
     variables.pop("ADTRACK_JOURNAL_SLOTS")
-    return variables | KEYS | {"AWS_ENDPOINT_URL": stacks.endpoint}
+    return variables | keys("service") | {"AWS_ENDPOINT_URL": stacks.endpoint}
 
 
-def test_the_binary_takes_the_tasks_settings(stacks, tmp_path) -> None:
-    """All but the sink, where the binary has no Kinesis yet."""
-    variables = task_environment(stacks)
-    if not sends_to_kinesis(tmp_path):
-        variables.pop("ADTRACK_SINK")
-    with service(tmp_path, variables) as running:
-        assert running.track("/event/212312")[0] == 200
-        assert stop(running.running) == 0
+def rights(stacks, role: str) -> set[str]:
+    """What the binary may do as a role."""
+    iam = stacks.client("iam")
+    (name,) = [found["RoleName"] for found in iam.list_roles()["Roles"] if role in found["RoleName"]]
+    documents = [
+        iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
+        for policy in iam.list_role_policies(RoleName=name)["PolicyNames"]
+    ]
+    # The stand-in gives what a stack made as Python's text of it.
+    documents = [ast.literal_eval(document) if isinstance(document, str) else document for document in documents]
+    statements = [statement for document in documents for statement in document["Statement"]]
+    return {action for statement in statements if statement["Sid"] == "Binary" for action in statement["Action"]}
 
 
-def sends_to_kinesis(folder) -> bool:
-    # The batch is looked at after the sinks, so it never comes to a start.
-    words = [binary(), "serve", "--sink", "kinesis:x?region=eu-central-1", "--batch-age", "never"]
-    refusal = subprocess.run(words, cwd=folder, capture_output=True, text=True, timeout=20).stderr
-    return "--batch-age" in refusal
-
-
-@contextlib.contextmanager
-def worker(command: str, stream: str, folder, environment: dict[str, str]):
-    folder.mkdir()
-    management = free_port()
-    words = [binary(), command, "--from", f"kinesis:{stream}?region={REGION}", "--management-port", management]
-    settings = {"PATH": os.environ["PATH"], "HOME": str(folder)} | KEYS | environment
-    with process(words, folder / "log", cwd=folder, env=settings) as running:
-        assert eventually(lambda: get(f"http://127.0.0.1:{management}/metrics")[0] == 200), (folder / "log").read_text()
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    with redis(tmp_path_factory.mktemp("redis")) as running:
         yield running
 
 
-def test_a_program_goes_in_and_a_thousand_rows_come_out(stacks, tmp_path) -> None:
-    """The whole journey through what the stacks made: stream, updater, Redis, service, stream, consumer, table."""
-    if not (understands("consume") and understands("update") and sends_to_kinesis(tmp_path)):
-        pytest.skip("this binary has no consume, update or Kinesis sink")
-    kinesis, dynamodb = stacks.client("kinesis"), stacks.client("dynamodb")
-    table = stacks.outputs["EventTableName"]
-    # The stand-in would run the functions itself, with an engine for containers; here the commands take their part.
-    functions = stacks.client("lambda")
-    for mapping in functions.list_event_source_mappings()["EventSourceMappings"]:
-        functions.delete_event_source_mapping(UUID=mapping["UUID"])
-    aws = {"AWS_ENDPOINT_URL": stacks.endpoint}
-    program = {"programId": "stack", "programName": "Stack", "customerId": 7, "valid": True, "version": 1}
-    record = {"PartitionKey": "stack", "Data": json.dumps(program).encode()}
-    kinesis.put_records(StreamName=stacks.outputs["CoreDataStreamName"], Records=[record])
-    with contextlib.ExitStack() as all:
-        (tmp_path / "redis").mkdir()
-        cache = all.enter_context(redis(tmp_path / "redis"))
-        updater = all.enter_context(
-            worker("update", stacks.outputs["CoreDataStreamName"], tmp_path / "u", aws | cache.environment("updater"))
-        )
-        (tmp_path / "s").mkdir()
-        running = all.enter_context(service(tmp_path / "s", task_environment(stacks) | cache.environment("adtrack")))
-        assert eventually(lambda: running.track("/event/stack")[0] == 200), running.log.read_text()
-        consumer = all.enter_context(
-            worker("consume", stacks.outputs["EventStreamName"], tmp_path / "c", aws | environment_of(stacks, "ConsumerName"))
-        )
-        ids = [json.loads(running.track("/event/stack")[1])["messageId"] for _ in range(1000)]
+def put_program(stacks, name: str) -> None:
+    program = {"programId": name, "programName": name.title(), "customerId": 7, "valid": True, "version": 1}
+    record = {"PartitionKey": name, "Data": json.dumps(program).encode()}
+    stacks.client("kinesis").put_records(StreamName=stacks.outputs["CoreDataStreamName"], Records=[record])
 
-        def rows() -> dict[str, dict]:
-            pages = dynamodb.get_paginator("scan").paginate(TableName=table)
-            return {item["id"]["S"]: item for page in pages for item in page["Items"]}
 
-        assert eventually(lambda: set(ids) <= set(rows()), within=60), f"{len(set(ids) & set(rows()))} of 1,000 rows"
-        one = rows()[ids[0]]
-        assert (one["program_id"]["S"], one["customer_id"]["N"], one["message_id"]["S"]) == ("stack", "7", ids[0])
+def track(running, program: str, times: int = 1000) -> set[str]:
+    assert eventually(lambda: running.track(f"/event/{program}")[0] == 200, within=10), running.log.read_text()
+    answers = [running.track(f"/event/{program}?orderId={number}") for number in range(times)]
+    assert {status for status, _ in answers} == {200}
+    return {json.loads(body)["messageId"] for _, body in answers}
+
+
+def rows(stacks, program: str) -> dict[str, dict]:
+    """Of the requests that were counted, by id."""
+    pages = stacks.client("dynamodb").get_paginator("scan").paginate(TableName=stacks.outputs["EventTableName"])
+    items = [item for page in pages for item in page["Items"] if item["program_id"]["S"] == program]
+    return {item["id"]["S"]: item for item in items if item["parameters"]["M"]}
+
+
+def journey(stacks, program: str, ids: set[str]) -> None:
+    """The table has a row of each answer, and no other."""
+    found = rows(stacks, program)
+    assert len(ids) == 1000 and set(found) == ids, f"{len(set(found) & ids)} of {len(ids)} rows, {len(found)} in all"
+    assert {row["parameters"]["M"]["orderId"]["S"] for row in found.values()} == {str(number) for number in range(1000)}
+    for id, row in found.items():
+        assert (row["customer_id"]["N"], row["message_id"]["S"], row["event_type"]["S"]) == ("7", id, "click")
+
+
+@contextlib.contextmanager
+def function(stacks, folder, name: str, environment: dict[str, str]):
+    """The binary as the stack's function, under a stand-in for the Runtime API; yields what reads a stream through it."""
+    entry = Tree().templates["functions"]["Resources"][name]["Properties"]["ImageConfig"]["EntryPoint"]
+    words = [binary() if word == "adtrack" else word for word in entry]
+    folder.mkdir()
+    api = [sys.executable, ROOT / "Tests/StandIns/runtime_api.py", "--timeout", "30"]
+    with process(api, folder / "api.log", stdin=subprocess.PIPE):
+        port = eventually(lambda: re.search(r"^port (\d+)$", (folder / "api.log").read_text(), re.M))[1]
+        address = f"127.0.0.1:{port}"
+        settings = {"PATH": os.environ["PATH"], "AWS_LAMBDA_RUNTIME_API": address, "AWS_ENDPOINT_URL": stacks.endpoint}
+        settings |= environment_of(stacks, f"{name}Name") | keys(f"{name}-function") | environment
+        with process(words, folder / "log", cwd=folder, env=settings) as running:
+
+            def pump(stream: str) -> dict:
+                wanted = {"endpoint": stacks.endpoint, "key": "poller", "secret": "stand-in", "region": REGION, "stream": stream}
+                request = urllib.request.Request(f"http://{address}/_pump", json.dumps(wanted | {"batch": 500}).encode())
+                urllib.request.urlopen(request, timeout=10).close()
+                books = eventually(lambda: json.loads(get(f"http://{address}/_books")[1]), within=60)
+                assert books, (folder / "log").read_text()
+                return books
+
+            yield pump
+            assert stop(running) == 0, (folder / "log").read_text()
+
+
+def test_a_thousand_rows_come_out_of_the_functions(stacks, cache, tmp_path) -> None:
+    """What is deployed: stream, updater, Redis, service, stream, consumer, table, each as the stacks set it up."""
+    put_program(stacks, "functions")
+    with function(stacks, tmp_path / "u", "Updater", cache.environment("updater")) as pump:
+        books = pump(stacks.outputs["CoreDataStreamName"])
+        assert books["records"] >= 1 and books["failures"] == [], books
+    (tmp_path / "s").mkdir()
+    with service(tmp_path / "s", task_environment(stacks) | cache.environment("adtrack")) as running:
+        ids = track(running, "functions")
+        assert stop(running.running) == 0
+    with function(stacks, tmp_path / "c", "Consumer", {}) as pump:
+        books = pump(stacks.outputs["EventStreamName"])
+        assert books["records"] >= 1000 and books["failures"] == [], books
+    journey(stacks, "functions", ids)
+    # The binary called what its roles may, and nothing else.
+    assert calls(stacks.folder, "service") == rights(stacks, "TaskRole") == {"kinesis:ListShards", "kinesis:PutRecords"}
+    assert calls(stacks.folder, "Consumer-function") == rights(stacks, "ConsumerRole") == {"dynamodb:PutItem"}
+    assert calls(stacks.folder, "Updater-function") == rights(stacks, "UpdaterRole") == set()
+
+
+@contextlib.contextmanager
+def worker(stacks, folder, command: str, stream: str, environment: dict[str, str]):
+    folder.mkdir()
+    management = free_port()
+    words = [binary(), command, "--from", f"kinesis:{stream}?region={REGION}", "--management-port", management]
+    settings = {"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_ENDPOINT_URL": stacks.endpoint}
+    settings |= keys(f"{command}-command") | environment
+    with process(words, folder / "log", cwd=folder, env=settings) as running:
+        ready = eventually(lambda: get(f"http://127.0.0.1:{management}/health/ready")[0] == 200)
+        assert ready, (folder / "log").read_text()
+        yield running, f"http://127.0.0.1:{management}/metrics"
+
+
+def test_a_thousand_rows_come_out_of_the_commands(stacks, cache, tmp_path) -> None:
+    """The same without functions: `adtrack update` and `adtrack consume` follow the streams."""
+    # The stacks have functions, which need no leases; whoever runs the commands makes this table.
+    stacks.client("dynamodb").create_table(
+        TableName=stacks.outputs["EventTableName"] + "-leases", BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+    )  # fmt: skip
+    to = environment_of(stacks, "ConsumerName")
+    (tmp_path / "s").mkdir()
+    with (
+        worker(stacks, tmp_path / "u", "update", stacks.outputs["CoreDataStreamName"], cache.environment("updater")) as (updater, _),
+        service(tmp_path / "s", task_environment(stacks) | cache.environment("adtrack")) as running,
+        worker(stacks, tmp_path / "c", "consume", stacks.outputs["EventStreamName"], to) as (consumer, page),
+    ):
+        # Pushed into a running service.
+        assert running.track("/event/commands")[0] == 404
+        put_program(stacks, "commands")
+        ids = track(running, "commands")
+        # The thousand, and the one that found out that the program is there.
+        stored = re.compile(r'^adtrack_consume_events_total{result="stored"} (\d+)$', re.M)
+        assert eventually(lambda: int(stored.search(get(page)[1])[1]) >= 1001, within=60), get(page)[1]
+        journey(stacks, "commands", ids)
         assert [stop(each) for each in (running.running, consumer, updater)] == [0, 0, 0]
+    tree = Tree()
+    reading = kinesis_calls(tree, "StreamSource")
+    assert calls(stacks.folder, "update-command") == reading
+    assert calls(stacks.folder, "consume-command") == reading | {"dynamodb:PutItem", "dynamodb:Scan", "dynamodb:UpdateItem"}
