@@ -68,7 +68,8 @@ class Running:
 class Service(Running):
     """`adtrack serve` on ports that it keeps from start to start."""
 
-    def __init__(self, program, arguments, log):
+    def __init__(self, program, arguments, log, slow):
+        self.slow = slow
         self.port, self.management = free_port(), free_port()
         self.command = [
             program, "serve", "--host", "127.0.0.1", "--port", str(self.port),
@@ -87,7 +88,10 @@ class Service(Running):
         wait_until(lambda: self.answers() or not self.is_running, 30, "the service does not serve")
         if not self.is_running:
             raise Failure("the service did not start: " + self.last_words())
-        self.starts.append(time.monotonic() - began)
+        took = time.monotonic() - began
+        self.starts.append(took)
+        if took > 1:
+            self.slow("the start", took)
 
     def kill(self):
         if not self.is_running:
@@ -99,7 +103,12 @@ class Service(Running):
     def stop(self):
         if not self.is_running:
             raise Failure("the service had ended by itself: " + self.last_words())
-        return self.signal_and_wait(signal.SIGTERM, within=40)
+        began = time.monotonic()
+        status = self.signal_and_wait(signal.SIGTERM, within=40)
+        took = time.monotonic() - began
+        if took > 5:
+            self.slow("the stop", took)
+        return status
 
     def answers(self):
         try:

@@ -38,8 +38,11 @@ struct ConsumeCommand: AsyncParsableCommand {
         let configuration = try StreamConfiguration(settings, managementPort: 9091)
         let from = try settings.address(.from, forms: Self.sources)
         let to = try settings.address(.to, forms: Self.tables)
-        guard ["file", "redis", "kinesis"].contains(from.scheme) else {
-            throw Settings.refusal(.from, from.scheme + ":", "write \(Self.sources)")
+        switch from.scheme {
+        case "file", "kinesis": break
+        // Judged before a table is made.
+        case "redis": _ = try from.redis(settings)
+        default: throw Settings.refusal(.from, from.scheme + ":", "write \(Self.sources)")
         }
         LoggingSystem.bootstrap { _ in LineLogHandler(logLevel: configuration.logLevel) }
         let run = Consumption(

@@ -133,16 +133,21 @@ extension Integration {
 
         @Test("what can't be meant is one sentence and 64, a table that can't be made 1")
         func refusals() async throws {
+            let directory = try TestDirectory()
+            defer { try? FileManager.default.removeItem(atPath: directory.path) }
+            // Where a table is opened before the rest is refused, it is not in the working directory.
+            let table = "sqlite:\(directory.path)/x"
             for arguments in [
-                ["--to", "sqlite:x"], ["--from", "file:x"], ["--from", "file:x", "--to", "mysql:x"],
-                ["--from", "redis:k", "--to", "sqlite:x"], ["--from", "redis:k?urk=1", "--to", "sqlite:x"],
-                ["--from", "file:", "--to", "sqlite:x"],
-                ["--from", "file:x", "--to", "sqlite:x", "--dead-letter", "x"],
+                ["--to", table], ["--from", "file:x"], ["--from", "file:x", "--to", "mysql:x"],
+                ["--from", "redis:k", "--to", table], ["--from", "redis:k?urk=1", "--to", table],
+                ["--from", "file:", "--to", table],
+                ["--from", "file:x", "--to", table, "--dead-letter", "x"],
             ] {
                 let ended = try await Binary.run(["consume"] + arguments)
                 #expect(ended.exit == .status(64), "\(arguments)")
                 #expect(ended.log.split(separator: "\n").count == 1)
             }
+            #expect(!FileManager.default.fileExists(atPath: "x"))
             let ended = try await Binary.run(["consume", "--from", "file:x", "--to", "sqlite:/nonexistent/x"])
             #expect(ended.exit == .status(1))
             #expect(try await Binary.run(["report", "--from", "sqlite:x", "--by", "week"]).exit == .status(64))

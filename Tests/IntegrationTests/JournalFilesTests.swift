@@ -14,8 +14,8 @@ extension Integration {
 
         /// Of the backlog: `ADTRACK_BACKLOG=10GiB`.
         static let backlog: Int = {
-            let text = ProcessInfo.processInfo.environment["ADTRACK_BACKLOG"] ?? "48MiB"
-            let number = Int(text.prefix { $0.isNumber }) ?? 48
+            let text = ProcessInfo.processInfo.environment["ADTRACK_BACKLOG"] ?? "256MiB"
+            let number = Int(text.prefix { $0.isNumber }) ?? 256
             return number << (text.hasSuffix("GiB") ? 30 : 20)
         }()
 

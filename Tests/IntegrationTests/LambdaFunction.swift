@@ -80,11 +80,11 @@ struct LambdaFunction {
             """
         try api.ask("/_pump", method: "POST", wanted)
         var books = "{}"
-        let isThrough = try await eventually(within: .seconds(60)) {
+        let isThrough = try await eventually(within: .seconds(180)) {
             books = try api.ask("/_books")
             return books != "{}"
         }
-        guard isThrough else { throw TestFailure("the pump is not through after a minute") }
+        guard isThrough else { throw TestFailure("the pump is not through after three minutes") }
         return try JSONDecoder().decode(Books.self, from: Data(books.utf8))
     }
 

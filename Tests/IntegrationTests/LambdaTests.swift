@@ -106,9 +106,9 @@ extension Integration {
         func pumped() async throws {
             try await Cloud.with { cloud async throws in
                 try cloud.makeStream("events", shards: 2)
-                let ids = (0..<500).map { "id-\($0)" }
+                let ids = (0..<200).map { "id-\($0)" }
                 var records = try ids.map(eventBytes)
-                for place in [0, 250, 502] { records.insert(self.poison, at: place) }
+                for place in [0, 100, 202] { records.insert(self.poison, at: place) }
                 for _ in 0..<2 { try cloud.put(records, into: "events") }
                 try await TestDirectory.with { directory async throws in
                     let create = [
