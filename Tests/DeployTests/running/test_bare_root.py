@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -50,7 +52,9 @@ def environment(port: int, management: int, **more: str) -> dict[str, str]:
 def test_no_library_is_missing(root, state) -> None:
     listed = subprocess.run([str(w) for w in inside(root, state, "ldd", "/usr/local/bin/adtrack")], capture_output=True, text=True)
     assert listed.returncode == 0, listed.stderr
-    assert "libhiredis" in listed.stdout and "not found" not in listed.stdout
+    assert "not found" not in listed.stdout
+    for library in ("libhiredis", "libcurl", "libsqlite3", "libstdc++"):
+        assert library in listed.stdout, f"the binary does not need {library}: the image need not have it"
 
 
 def test_it_serves_and_drains_without_any_right(root, state, tmp_path) -> None:
@@ -74,6 +78,29 @@ def test_it_serves_and_drains_without_any_right(root, state, tmp_path) -> None:
     printed = subprocess.run([binary(), "events", state / "events"], capture_output=True, text=True).stdout
     ids = {json.loads(line)["messageId"] for line in printed.splitlines()}
     assert len(ids) == 50
+
+
+def test_it_consumes_into_a_table_there(root, state, tmp_path) -> None:
+    """With nothing but the image's libraries: neither the build's folders nor its resources."""
+    port, management = free_port(), free_port()
+    with process(inside(root, state, "adtrack", "serve"), tmp_path / "s", env=environment(port, management)) as running:
+        assert eventually(lambda: get(f"http://127.0.0.1:{port}/health/ready")[0] == 200), (tmp_path / "s").read_text()
+        ids = {json.loads(get(f"http://127.0.0.1:{port}/event/212312")[1])["messageId"] for _ in range(20)}
+        assert stop(running) == 0
+    words = ["consume", "--from", "file:/var/lib/adtrack/events", "--to", "sqlite:/var/lib/adtrack/rows"]
+    with process(inside(root, state, "adtrack", *words), tmp_path / "c", env=environment(port, management)) as running:
+        page = f"http://127.0.0.1:{management}/metrics"
+        stored = 'adtrack_consume_events_total{result="stored"} 20'
+        assert eventually(lambda: stored in get(page)[1]), (tmp_path / "c").read_text()
+        assert stop(running) == 0
+    with contextlib.closing(sqlite3.connect(state / "rows")) as table:
+        assert {id for (id,) in table.execute("SELECT message_id FROM events")} == ids
+
+
+def test_authorities_of_tls_are_there(root) -> None:
+    """For AWS and rediss:// with a public certificate."""
+    bundle = root / "etc/ssl/certs/ca-certificates.crt"
+    assert bundle.read_text().count("BEGIN CERTIFICATE") > 100
 
 
 def test_the_root_can_not_be_written(root, state) -> None:
