@@ -75,6 +75,7 @@ class Server(Kinesis):
         # Set by SIGUSR1: the listener may come back.
         self.wanted = asyncio.Event()
         self.listener = None
+        self.is_away = False
         self.port = options.port
         self.open = set()
         self.random = random.Random(0)
@@ -99,6 +100,12 @@ class Server(Kinesis):
         return None
 
     async def refuse(self, seconds):
+        self.is_away = True
+        # What is accepted and not begun yet is begun first, and ends in serve: asyncio leaves it open when the listener closes.
+        for listening in self.listener.sockets:
+            asyncio.get_running_loop().remove_reader(listening.fileno())
+        for _ in range(5):
+            await asyncio.sleep(0)
         self.listener.close()
         for writer in list(self.open):
             writer.transport.abort()
@@ -107,6 +114,7 @@ class Server(Kinesis):
         else:
             await self.wanted.wait()
             self.wanted.clear()
+        self.is_away = False
         await self.listen()
 
     # Signatures
@@ -156,6 +164,10 @@ class Server(Kinesis):
         self.port = self.listener.sockets[0].getsockname()[1]
 
     async def serve(self, reader, writer):
+        # Accepted before the listener went away, begun after it.
+        if self.is_away:
+            writer.transport.abort()
+            return
         self.open.add(writer)
         self.ledger.connections += 1
         try:
@@ -307,6 +319,8 @@ async def main():
     server = Server(parser.parse_args())
     await server.listen()
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, server.wanted.set)
+    # A process inherits what the thread that starts it has blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR1})
     print(f"port {server.port}", flush=True)
     # Ends with whoever started it: its standard input is a pipe that closes then.
     loop = asyncio.get_running_loop()
