@@ -3,7 +3,7 @@
 The server has CPU 0 for itself, the load and Redis have CPU 1. Each measurement starts a fresh process, fills its memory,
 warms up for a second and measures. In a round every case has its turn, and the order turns by one each round. What is
 compared is compared within a round. A measurement during which others used more than 5 % of a core is repeated, twice at
-most, and the least disturbed of them is kept and marked if it is above that.
+most, and the least disturbed of them is kept and marked if it is above that. Stopped early, it reports what there is.
 """
 import argparse
 import fnmatch
@@ -14,11 +14,13 @@ import signal
 import sys
 import tempfile
 import time
+from http.client import HTTPException
+from subprocess import SubprocessError
 
 sys.dont_write_bytecode = True
 
-from cases import CASES, PEAK, Bench, Directories  # noqa: E402
-from machine import ALLOWED, Placement, description  # noqa: E402
+from cases import CASES, PEAK, Bench, Directories, filling_seconds  # noqa: E402
+from machine import ALLOWED, Meter, Placement, description  # noqa: E402
 from report import write_report  # noqa: E402
 from servers import Wrong  # noqa: E402
 
@@ -40,9 +42,14 @@ class Run:
         self.file = open(out + "/measurements.jsonl", "w", encoding="utf-8")
         self.rows, self.wrong = [], {}
         self.peaks = {}
+        self.patience = options.patience
         self.turns = sum(len(self.in_round(round_)) for round_ in range(options.rounds))
         self.turn = 0
-        self.expected = self.turns * (options.seconds + BESIDE) + MEMORY_SECONDS
+        replays = options.rounds * sum(case.sink == "replaying" for case in cases)
+        self.expected = (
+            self.turns * (options.seconds + BESIDE) + replays * filling_seconds(options.seconds)
+            + MEMORY_SECONDS * any(case.kind == "memory" for case in cases)
+        )
         self.until = time.monotonic() + options.repeats * self.expected
 
     def in_round(self, round_):
@@ -68,14 +75,15 @@ class Run:
         for attempt in range(1 + REPEATS):
             if attempt and time.monotonic() > self.until:
                 break
+            self.await_quiet()
             try:
                 figures = self.bench.measure(case, self.peaks.get(round_, 0))
-            except (Wrong, OSError, ValueError) as problem:
+            except (Wrong, OSError, ValueError, SubprocessError, HTTPException) as problem:
                 self.wrong.setdefault(case.name, f"round {round_ + 1}: {problem}")
                 say(f"WRONG {case.name}: {problem}")
                 break
-            tries.append({"case": case.name, "round": round_ + 1, "attempt": attempt + 1, "disturbed": figures["others"] > ALLOWED}
-                         | figures)
+            place = {"case": case.name, "round": round_ + 1, "attempt": attempt + 1}
+            tries.append(place | {"disturbed": figures["others"] > ALLOWED} | figures)
             say(f"{self.turn:3}/{self.turns}  round {round_ + 1}  {case.name:18} {summary(tries[-1])}")
             if not tries[-1]["disturbed"]:
                 break
@@ -85,6 +93,16 @@ class Run:
                 self.keep(row | {"kept": row is kept})
             if case.name == PEAK:
                 self.peaks[round_] = kept["requestsPerSecond"]
+
+    def await_quiet(self):
+        """Until others use no more than is allowed, or the run has waited enough."""
+        while self.patience > 0:
+            began = time.monotonic()
+            meter = Meter(None, self.bench.redis.pid)
+            time.sleep(0.5)
+            if meter.read()["others"] <= ALLOWED:
+                return
+            self.patience -= time.monotonic() - began
 
     def keep(self, row):
         self.rows.append(row)
@@ -106,7 +124,8 @@ def summary(row):
     if "startMs" in row:
         parts.append(f"{row['startMs']:.0f} ms")
     if "randomBytes" in row:
-        parts.append(" → ".join(f"{row[name] / (1 << 20):.1f}" for name in ("emptyBytes", "programsBytes", "randomBytes")) + " MiB")
+        sizes = (row[name] / (1 << 20) for name in ("emptyBytes", "programsBytes", "randomBytes"))
+        parts.append(" → ".join(f"{size:.1f}" for size in sizes) + " MiB")
     if row["disturbed"]:
         parts.append(f"disturbed: others had {row['others']:.0%} of a core")
     return ", ".join(parts)
@@ -123,6 +142,8 @@ def options():
     parser.add_argument("--disk", default=".build/benchmark", help="a directory on a real disk, for journals (.build/benchmark)")
     parser.add_argument("--repeats", type=float, default=1.5, metavar="SHARE",
                         help="no measurement is repeated once the run took so many times what it should, 0 to 3 (1.5)")
+    parser.add_argument("--patience", type=float, default=60, metavar="SECONDS",
+                        help="how long the run may wait, in all, for others to be quiet before a measurement (60)")
     parser.add_argument("--list", action="store_true", help="name the cases and end")
     parsed = parser.parse_args()
     if not 1 <= parsed.rounds <= 100 or not 1 <= parsed.seconds <= 30:
@@ -157,7 +178,7 @@ def main():
         return 0
     wanted.binary = os.path.abspath(os.environ.get("ADTRACK_BINARY", ""))
     # A journal and its events take some 500 bytes a request.
-    needed = (3 * wanted.seconds + 5) * 100_000 * 500
+    needed = (2 * wanted.seconds + filling_seconds(wanted.seconds)) * 100_000 * 500
     os.makedirs(wanted.disk, exist_ok=True)
     os.makedirs(wanted.out, exist_ok=True)
     if not room(wanted.disk, needed):
@@ -174,7 +195,10 @@ def main():
         bench = Bench(wanted, Placement(), Directories(disk, memory))
         bench.setup()
         run = Run(bench, wanted.cases, wanted, wanted.out)
-        run.go()
+        try:
+            run.go()
+        except KeyboardInterrupt:
+            run.wrong["the run"] = f"stopped before measurement {run.turn} of {run.turns} was done"
         about |= {"rounds": wanted.rounds, "seconds": wanted.seconds, "bodyBytes": len(bench.body), "peak": PEAK}
         write_report(wanted.out, about, wanted.cases, run.rows, run.wrong)
         with open(wanted.out + "/results.md", encoding="utf-8") as results:
@@ -183,7 +207,7 @@ def main():
         for name, sentence in run.wrong.items():
             print(f"Deploy/benchmark: {name}, {sentence}", file=sys.stderr)
         return 1 if run.wrong else 0
-    except Wrong as problem:
+    except (Wrong, KeyboardInterrupt) as problem:
         print(f"Deploy/benchmark: {problem}", file=sys.stderr)
         return 1
     finally:
@@ -194,5 +218,6 @@ def main():
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # As Ctrl-C does: what was measured is reported.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -212,7 +212,7 @@ class Redis(Program):
             raise Wrong("the programs were not imported: " + done.stderr.strip())
 
 
-def ask_each(port, paths, connections=1, at_once=128):
+def ask_each(port, paths, connections=1, at_once=1000):
     """Asks for every path on each connection, pipelined; counts the status codes."""
     codes = {}
     for _ in range(connections):
