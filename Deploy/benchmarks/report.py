@@ -38,8 +38,9 @@ class Figures:
         return statistics.median(self.values(case, name))
 
     def spread(self, case, name):
+        """Of the rounds, if there are several."""
         values = self.values(case, name)
-        return (max(values) - min(values)) / statistics.median(values)
+        return f"{(max(values) - min(values)) / statistics.median(values):.0%}" if len(values) > 1 else "–"
 
     def disturbed(self, case):
         """Rounds that stayed disturbed, of how many; with the worst share of a core."""
@@ -88,7 +89,7 @@ def closed_table(cases, figures):
         beside = "" if case.beside in ("", "nginx") else f"{two(figures.ratio(case.name, case.beside))} {case.beside}"
         yield (
             f"| `{case.name}`: {case.says} | {figures.median(case.name, 'cpuPerRequest'):.2f} | "
-            f"{figures.spread(case.name, 'cpuPerRequest'):.0%} | {two(figures.ratio(case.name, 'nginx'))} | {beside} | "
+            f"{figures.spread(case.name, 'cpuPerRequest')} | {two(figures.ratio(case.name, 'nginx'))} | {beside} | "
             f"{figures.median(case.name, 'requestsPerSecond'):,.0f} | "
             f"{figures.median(case.name, 'residentBytes') / MIB:.0f} | {figures.disturbed(case.name)} |"
         )
@@ -123,7 +124,7 @@ def latency_table(cases, figures, about):
         p50, p99, p999 = (figures.median(case.name, name) for name in ("p50Ms", "p99Ms", "p999Ms"))
         yield (
             f"| `{case.name}`: {case.says} | {figures.median(case.name, 'targetRate'):,.0f} | {p50:.2f} | {p99:.2f} | "
-            f"{p999:.2f} | {figures.spread(case.name, 'p99Ms'):.0%} | {figures.late(case.name):.1%} | "
+            f"{p999:.2f} | {figures.spread(case.name, 'p99Ms')} | {figures.late(case.name):.1%} | "
             f"{verdict(p99, most, figures.calm(case.name), ' ms')} | "
             f"{figures.disturbed(case.name)} |"
         )
@@ -218,7 +219,8 @@ def plot(about, cases, figures):
         f'<rect width="820" height="{height}" fill="white"/>',
         '<text x="16" y="26" font-size="16" font-weight="bold">CPU of the server, µs a request</text>',
         f'<text x="16" y="45" fill="#555">{escape(about["date"])}, {about["cores"]} cores of {escape(about["cpu"])}; '
-        f'{rounds(about)}; medians, dots are the rounds, hollow ones disturbed</text>',
+        f'{rounds(about)}</text>',
+        f'<text x="804" y="{height - 12}" text-anchor="end" fill="#555">bars are medians, dots rounds, hollow ones disturbed</text>',
     ]
     bottom = top + row * len(shown)
     for tick in range(int(largest * 1.06 / step) + 1):
