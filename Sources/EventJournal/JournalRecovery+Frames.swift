@@ -39,7 +39,9 @@ extension JournalRecovery {
             }
         }
         let reached = max(expected ?? 1, 1)
-        if reached < knownEnd, !kept.isEmpty || low != nil {
+        // Where nothing is kept and no sink has a position, all may have been delivered, unless the last segment is still there.
+        let isLastThere = self.found.contains { $0.id == self.closedSegment && $0.hasHeader }
+        if reached < knownEnd, !kept.isEmpty || low != nil || isLastThere {
             self.lose(reached..<knownEnd, "end of the journal missing")
         }
         return (kept, max(reached, knownEnd))

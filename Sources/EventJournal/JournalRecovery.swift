@@ -71,7 +71,7 @@ struct JournalRecovery {
         let instance = self.knownInstance ?? .random()
         let cursors = names.map { self.cursor($0, instance) }
         let segments = self.readSegments(instance, low: self.knownLow(cursors), end: self.knownEnd(cursors, instance))
-        let oldest = segments.segments.first?.first ?? segments.next
+        let oldest = segments.segments.first?.first ?? self.lost.first?.lowerBound ?? segments.next
         let sinks = zip(names, cursors).map { name, cursor in
             JournalLedger.Sink(
                 name: name,

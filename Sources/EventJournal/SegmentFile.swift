@@ -67,6 +67,10 @@ struct SegmentFile {
         self.finding = Self.judge(first, last, id: id)
     }
 
+    var hasHeader: Bool {
+        if case .header = self.finding { true } else { false }
+    }
+
     private static func judge(
         _ first: SegmentHeader.Finding,
         _ last: SegmentHeader.Finding,

@@ -86,9 +86,13 @@ public actor DeadLetterFiles: DeadLetterPlace {
         if self.descriptor >= 0 { close(self.descriptor) }
         self.descriptor = -1
         try self.makeDirectory(self.directory)
-        let time = WallClock.now().milliseconds
-        let path = "\(self.directory)/\(time)-\(getpid()).jsonl"
-        self.descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0o600)
+        let start = "\(self.directory)/\(WallClock.now().milliseconds)-\(getpid())"
+        // Another place of this process may begin a file in the same millisecond.
+        for number in 0..<100 {
+            let path = "\(start)-\(number).jsonl"
+            self.descriptor = open(path, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0o600)
+            if self.descriptor >= 0 || errno != EEXIST { break }
+        }
         guard self.descriptor >= 0 else { throw self.failure("open") }
         self.written = 0
         let folder = open(self.directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)

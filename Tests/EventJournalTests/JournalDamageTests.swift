@@ -98,6 +98,27 @@ import Testing
         try self.check(files, batches, mayLose: 60, "\(name) cut to \(size)")
     }
 
+    @Test("a last segment without its events is counted, also for a new sink", arguments: [64, 3_000, 4_096])
+    func onlyTheHeader(_ size: Int) throws {
+        let files = ModelFileSystem()
+        let engine = try JournalEngine(Self.configuration, sinks: ["one"], files: files, logger: quiet)
+        let buffer = LaneBuffer(maxCapacity: 1 << 20, maxFrameBytes: Self.configuration.effectiveBatchBytes)
+        for number in 1...6 {
+            let bytes = record(number, bytes: 300)
+            buffer.place(upTo: bytes.count)?.copyBytes(from: bytes)
+            buffer.keep(length: bytes.count, key: 0..<0)
+        }
+        buffer.seal()
+        try #require(engine.commit([buffer]) == [.durable])
+        engine.finish()
+        let name = try #require(files.names(ending: ".seg").last)
+        files.damage(name) { $0.removeSubrange(size...) }
+        let next = try JournalEngine(Self.configuration, sinks: ["another"], files: files, logger: quiet)
+        #expect(next.books.droppedAsCorrupt == 6)
+        #expect(next.books.appended == 6)
+        #expect(next.books.balances)
+    }
+
     @Test("damaged bytes are in the quarantine before their segment goes")
     func quarantine() throws {
         let (files, _) = try self.backlog(stopped: true)
