@@ -41,8 +41,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     var out = ByteBuffer()
     /// The channel's own, between its beginning and its end; nil where the channel is not a socket.
     private var socket: NIOBSDSocket.Handle?
-    /// The channel has bytes that the socket did not take; what follows goes behind them.
-    private var hasUnsent = false
+    /// Writes that wait in the channel for room in the socket; what follows goes behind the last of them.
+    private var waitingWrites = 0
     var held: [HeldAnswer] = []
     /// The first request waits for a program or for a route's answer.
     var isWaiting = false
@@ -141,12 +141,12 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     func flush(upTo end: Int) {
         let length = end - self.out.readerIndex
         guard length > 0, let context = self.context else { return }
-        let sent = self.hasUnsent ? 0 : self.send(length)
+        let sent = self.waitingWrites == 0 ? self.send(length) : 0
         self.out.moveReaderIndex(forwardBy: sent)
         guard sent < length, let rest = self.out.readSlice(length: length - sent) else { return }
-        self.hasUnsent = true
+        self.waitingWrites += 1
         let written = context.eventLoop.makePromise(of: Void.self)
-        written.futureResult.assumeIsolated().whenComplete { _ in self.hasUnsent = false }
+        written.futureResult.assumeIsolated().whenComplete { _ in self.waitingWrites -= 1 }
         context.writeAndFlush(self.wrapOutboundOut(rest), promise: written)
     }
 

@@ -249,6 +249,26 @@ extension Integration {
             }
         }
 
+        @Test("a client that reads more slowly than it asks gets every answer whole and in its turn")
+        func slowReader() async throws {
+            try await Service.with { service async throws in
+                let connection = try RawConnection(port: service.port)
+                let padding = String(repeating: "x", count: 1_500)
+                // Far more than the two systems hold for a connection.
+                let count = 12_000
+                let requests = (0..<count).map {
+                    RawConnection.request("/event/212312", headers: ["User-Agent: n\($0)\(padding)"])
+                }
+                connection.sendMeanwhile(Array(requests.joined().utf8))
+                for number in 0..<count {
+                    let answer = try connection.response()
+                    #expect(try answer.json["userAgent"] == .string("n\(number)\(padding)"))
+                    // The server's side fills up again and again, and is emptied by pieces of any size.
+                    if number % 40 == 0 { try await Task.sleep(for: .microseconds(number % 7 * 500)) }
+                }
+            }
+        }
+
         @Test("requests that come byte by byte are answered in order")
         func byteByByte() async throws {
             try await Service.with { service async throws in

@@ -55,7 +55,16 @@ public final class RawConnection {
 
     /// Sends as much as the other side takes; false when it has closed or does not take it in time.
     @discardableResult
-    public func send(_ bytes: [UInt8]) -> Bool {
+    public func send(_ bytes: [UInt8]) -> Bool { Self.send(bytes, to: descriptor) }
+
+    /// As ``send(_:)``, on a thread of its own, while answers are read. The connection has to live until all have come.
+    public func sendMeanwhile(_ bytes: [UInt8]) {
+        let descriptor = descriptor
+        Thread.detachNewThread { Self.send(bytes, to: descriptor) }
+    }
+
+    @discardableResult
+    private static func send(_ bytes: [UInt8], to descriptor: CInt) -> Bool {
         var sent = 0
         while sent < bytes.count {
             let count = bytes.withUnsafeBytes {
