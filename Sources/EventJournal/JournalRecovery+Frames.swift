@@ -40,7 +40,7 @@ extension JournalRecovery {
         }
         let reached = max(expected ?? 1, 1)
         // Where nothing is kept and no sink has a position, all may have been delivered, unless the last segment is still there.
-        let isLastThere = self.found.contains { $0.id == self.closedSegment && $0.hasHeader }
+        let isLastThere = self.found.contains { $0.id == self.closedSegment }
         if reached < knownEnd, !kept.isEmpty || low != nil || isLastThere {
             self.lose(reached..<knownEnd, "end of the journal missing")
         }

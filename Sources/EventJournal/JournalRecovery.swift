@@ -110,7 +110,11 @@ struct JournalRecovery {
         for segment in self.found.reversed() {
             if case .header(let header) = segment.finding { return header.instance }
         }
-        return nil
+        return self.endNote?.instance
+    }
+
+    private var endNote: JournalNote? {
+        (try? self.files.open(self.paths.end, create: false))?.readNote(magic: JournalFormat.endMagic)
     }
 
     private func cursor(_ sink: String, _ instance: InstanceID) -> JournalNote? {
@@ -129,8 +133,7 @@ struct JournalRecovery {
 
     /// The journal reached at least this far, whatever the segments say.
     private mutating func knownEnd(_ cursors: [JournalNote?], _ instance: InstanceID) -> UInt64 {
-        let note = (try? self.files.open(self.paths.end, create: false))?.readNote(magic: JournalFormat.endMagic)
-        let end = note.flatMap { $0.instance == instance ? $0 : nil }
+        let end = self.endNote.flatMap { $0.instance == instance ? $0 : nil }
         self.closedSegment = end?.segment ?? 0
         return max(end?.sequence ?? 1, cursors.compactMap { $0?.sequence }.max() ?? 1, 1)
     }

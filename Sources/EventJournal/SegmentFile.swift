@@ -49,11 +49,14 @@ struct SegmentFile {
     var id: UInt64
     var bytes: Int
     var finding: Finding
+    /// Whether the last block is a copy of this segment's header.
+    private var endsWithCopy: Bool
 
-    /// Where frames end: before the copy of the header, or where the file was cut.
+    /// Where frames end: before the copy of the header, or where the file was torn off.
     var limit: Int {
         guard case .header(let header) = self.finding else { return self.bytes }
-        return min(self.bytes, header.segmentBytes - JournalFormat.block)
+        let end = self.endsWithCopy ? self.bytes - JournalFormat.block : self.bytes
+        return min(end, header.segmentBytes - JournalFormat.block)
     }
 
     init(_ file: any JournalFile, id: UInt64) {
@@ -65,10 +68,7 @@ struct SegmentFile {
             self.bytes >= 2 * JournalFormat.block
             ? Self.header(in: file, at: self.bytes - JournalFormat.block) : .damaged
         self.finding = Self.judge(first, last, id: id)
-    }
-
-    var hasHeader: Bool {
-        if case .header = self.finding { true } else { false }
+        if case .valid(let header) = last { self.endsWithCopy = header.id == id } else { self.endsWithCopy = false }
     }
 
     private static func judge(

@@ -98,7 +98,7 @@ import Testing
         try self.check(files, batches, mayLose: 60, "\(name) cut to \(size)")
     }
 
-    @Test("a last segment without its events is counted, also for a new sink", arguments: [64, 3_000, 4_096])
+    @Test("a last segment without its events is counted, also for a new sink", arguments: [0, 10, 64, 3_000, 4_096])
     func onlyTheHeader(_ size: Int) throws {
         let files = ModelFileSystem()
         let engine = try JournalEngine(Self.configuration, sinks: ["one"], files: files, logger: quiet)
@@ -117,6 +117,34 @@ import Testing
         #expect(next.books.droppedAsCorrupt == 6)
         #expect(next.books.appended == 6)
         #expect(next.books.balances)
+    }
+
+    @Test("where the copy of the header stands there is no frame, whatever the bytes look like")
+    func copyOfTheHeader() throws {
+        let block = JournalFormat.block
+        let header = SegmentHeader(
+            id: 7,
+            firstSequence: 1,
+            segmentBytes: 24 << 10,
+            instance: InstanceID(high: 1, low: 2),
+            createdMilliseconds: 1
+        )
+        let files = ModelFileSystem()
+        // The first header is gone, the copy ends a file that was cut to three blocks, and behind it in the same block
+        // stands the end of a write: the space in front of that, with the copy in it, would be marked as torn.
+        let frame = FrameHeader(length: 16, count: 1, firstSequence: 5, milliseconds: 1, before: 4)
+        var bytes = [UInt8](repeating: 0, count: 3 * block)
+        bytes.withUnsafeMutableBytes {
+            guard let base = $0.baseAddress else { return }
+            header.write(to: base + 2 * block)
+            frame.write(to: base + 2 * block + 64, seed: header.seed)
+        }
+        let file = try files.open(JournalPaths(directory: "journal").segment(7), create: true)
+        try bytes.withUnsafeBytes { try file.write([$0], at: 0) }
+        let first = try self.start(files)
+        let second = try self.start(files)
+        #expect(first.books.appended == 0 && second.books.appended == 0)
+        #expect(first.found == [] && second.found == [])
     }
 
     @Test("damaged bytes are in the quarantine before their segment goes")
