@@ -144,7 +144,7 @@ struct FaultTests {
     @Test
     func aRefusedConnectionSentNothingAndTheNextOneWorksAgain() async throws {
         try await withKinesis(configuration: Self.short) { standIn, client in
-            try standIn.inject(#"{"kind": "refuse", "seconds": 0.5}"#)
+            try standIn.inject(#"{"kind": "refuse", "seconds": 2}"#)
             #expect(await client.putRecords("clicks", records(1)).words == ["unknown"])
             let refused = try #require(await client.putRecords("clicks", records(1)).notSent)
             #expect(refused.code == .unreachable && !refused.mayHaveBeenReceived)
