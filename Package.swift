@@ -11,6 +11,7 @@ let settings: [SwiftSetting] = [
     // Spans in our own interfaces: the compiler proves that no view outlives its bytes.
     .enableExperimentalFeature("Lifetimes"),
     // Every test is built with the checks of exclusive access at run time; they are a tenth of the instructions of a request.
+    // Deploy/prerequisites says the same for the dependencies.
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
 ]
 

@@ -71,6 +71,8 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
 
     // MARK: What NIO says
 
+    private static let bytesArrived = Entrance<HTTPVerticle, HTTPConnection> { $0.bytesArrived($1) }
+
     func handlerAdded(context: ChannelHandlerContext) {
         self.context = context
     }
@@ -94,7 +96,7 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         guard self.phase == .open else { return }
-        self.verticle.enter { $0.bytesArrived(self) }
+        Self.bytesArrived(self.verticle, self)
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {

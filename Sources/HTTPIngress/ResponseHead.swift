@@ -22,9 +22,8 @@ struct ResponseHeads {
 
     private var second: Int64 = .min
     private var date: [UInt8] = []
-    /// Of an accepted event's answer, up to the value of Content-Length or, where something has to be said of the
-    /// connection, up to that.
-    private var accepted: [UInt8] = []
+    /// Of an accepted event's answer, up to the value of Content-Length; one for each `Connection`.
+    private var accepted: [[UInt8]] = []
     /// Whole answers but for the date; one row for each `Connection`, one column for each outcome.
     private var refusals: [[Rendered]] = []
 
@@ -49,20 +48,19 @@ struct ResponseHeads {
     private mutating func renew(_ second: Int64) {
         self.second = second
         self.date = HTTPDate.text(second)
-        self.accepted =
-            Array("HTTP/1.1 200 OK\r\nDate: ".utf8) + self.date
-            + Array("\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n".utf8)
+        self.accepted = Connection.allCases.map { connection in
+            let fields = "\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n\(connection.field)"
+            return Array("HTTP/1.1 200 OK\r\nDate: ".utf8) + self.date + Array((fields + "Content-Length: ").utf8)
+        }
     }
 
     func putAccepted(_ event: borrowing AcceptedEvent, _ connection: Connection, to out: inout ByteBuffer) {
         let bodyBytes = event.answerBytes
-        // The field about the connection has at most 24 bytes, Content-Length 28: eight digits are more than a head of
-        // 16 KiB can make necessary.
-        out.writeWithUnsafeMutableBytes(minimumWritableBytes: self.accepted.count + 64 + bodyBytes) { memory in
+        let head = self.accepted[connection.rawValue]
+        // Twelve for the length and the empty line: eight digits are more than a head of 16 KiB can make necessary.
+        out.writeWithUnsafeMutableBytes(minimumWritableBytes: head.count + 12 + bodyBytes) { memory in
             var bytes = ByteWriter(memory)
-            bytes.put(self.accepted.span)
-            bytes.put(connection.field)
-            bytes.put("Content-Length: ")
+            bytes.put(head.span)
             bytes.put(decimal: bodyBytes)
             bytes.put("\r\n\r\n")
             event.putAnswer(to: &bytes)

@@ -12,6 +12,9 @@ public struct AcceptedEvent: ~Copyable, ~Escapable {
     /// How many bytes longer the User-Agent is as JSON string content.
     private let userAgentEscapes: Int
 
+    private let messageIDText: MessageID.Text
+
+    /// - Parameter looks: the User-Agent, where it was looked at already.
     @_lifetime(copy userAgent, copy referrer, copy clientAddress)
     public init(
         program: RenderedProgram,
@@ -19,7 +22,8 @@ public struct AcceptedEvent: ~Copyable, ~Escapable {
         time: Timestamp,
         userAgent: Span<UInt8>,
         referrer: Span<UInt8>,
-        clientAddress: Span<UInt8>
+        clientAddress: Span<UInt8>,
+        looks: HeaderText? = nil
     ) {
         self.program = program
         self.messageID = messageID
@@ -27,7 +31,9 @@ public struct AcceptedEvent: ~Copyable, ~Escapable {
         self.userAgent = userAgent
         self.referrer = referrer
         self.clientAddress = clientAddress
-        self.userAgentEscapes = HeaderText(userAgent).needsEscapes ? JSONEscape.extraBytes(of: userAgent) : 0
+        self.messageIDText = messageID.text
+        let needsEscapes = (looks ?? HeaderText(userAgent)).needsEscapes
+        self.userAgentEscapes = needsEscapes ? JSONEscape.extraBytes(of: userAgent) : 0
     }
 
     // MARK: The answer
@@ -45,7 +51,7 @@ public struct AcceptedEvent: ~Copyable, ~Escapable {
         bytes.put(Self.answerMembers)
         self.program.putAnswerMembers(to: &bytes)
         bytes.put(Self.answerMessageID)
-        self.messageID.write(to: &bytes)
+        bytes.put(self.messageIDText)
         bytes.put(Self.answerEnd)
     }
 
@@ -72,7 +78,7 @@ public struct AcceptedEvent: ~Copyable, ~Escapable {
         bytes.put(0x42)
         bytes.put(UInt8(MessageID.textBytes))
         let idStart = bytes.count
-        self.messageID.write(to: &bytes)
+        bytes.put(self.messageIDText)
         let id = idStart..<bytes.count
         if let type = request.type, type != .click {
             bytes.put(0x48)

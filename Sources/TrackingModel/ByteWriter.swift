@@ -14,10 +14,9 @@ public struct ByteWriter {
         self.count &+= 1
     }
 
-    /// The lowest bytes of a word, the lowest first.
     @inline(__always)
-    mutating func put(_ word: UInt64, count: Int) {
-        withUnsafeBytes(of: word.littleEndian) { self.put(UnsafeRawBufferPointer(rebasing: $0[..<count])) }
+    mutating func put(_ text: MessageID.Text) {
+        withUnsafeBytes(of: text.words) { self.put(UnsafeRawBufferPointer(rebasing: $0[..<MessageID.textBytes])) }
     }
 
     @inline(__always)

@@ -5,7 +5,7 @@ public struct HeaderText {
     /// True: as JSON string content some bytes need escapes.
     let needsEscapes: Bool
 
-    /// Looks at the value once, eight bytes at a time.
+    /// Looks at the value once, eight bytes at a time; what is left at the end is looked at together with bytes before it.
     public init(_ value: Span<UInt8>) {
         var high: UInt64 = 0
         var special: UInt64 = 0
@@ -16,6 +16,12 @@ public struct HeaderText {
                 high |= word
                 special |= Self.special(word)
                 index &+= 8
+            }
+            if index < bytes.count, bytes.count >= 8 {
+                let word = bytes.loadUnaligned(fromByteOffset: bytes.count &- 8, as: UInt64.self)
+                high |= word
+                special |= Self.special(word)
+                index = bytes.count
             }
             while index < bytes.count {
                 let byte = bytes[index]

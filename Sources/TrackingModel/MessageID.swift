@@ -5,20 +5,27 @@ public struct MessageID: Hashable, Sendable {
     let high: UInt64
     let low: UInt64
 
-    /// Writes the 36 characters of the canonical form, lower case.
-    func write(to bytes: inout ByteWriter) {
+    /// The 36 characters of the canonical form, lower case, as they lie in memory: the first in the lowest byte.
+    struct Text {
+        let words: (UInt64, UInt64, UInt64, UInt64, UInt32)
+    }
+
+    /// The digits stand in groups of 8, 4, 4, 4 and 12 with a dash between them, which words of eight cut elsewhere.
+    var text: Text {
         let second = Self.hexDigits(self.high)
         let third = Self.hexDigits(self.low >> 32)
-        bytes.put(Self.hexDigits(self.high >> 32), count: 8)
-        bytes.put(UInt8(ascii: "-"))
-        bytes.put(second, count: 4)
-        bytes.put(UInt8(ascii: "-"))
-        bytes.put(second >> 32, count: 4)
-        bytes.put(UInt8(ascii: "-"))
-        bytes.put(third, count: 4)
-        bytes.put(UInt8(ascii: "-"))
-        bytes.put(third >> 32, count: 4)
-        bytes.put(Self.hexDigits(self.low), count: 8)
+        let fourth = Self.hexDigits(self.low)
+        let dash = UInt64(UInt8(ascii: "-"))
+        let lower: UInt64 = 0xffff_ffff
+        return Text(
+            words: (
+                Self.hexDigits(self.high >> 32).littleEndian,
+                (dash | (second & lower) << 8 | dash << 40 | (second >> 32) << 48).littleEndian,
+                (second >> 48 | dash << 16 | (third & lower) << 24 | dash << 56).littleEndian,
+                (third >> 32 | fourth << 32).littleEndian,
+                UInt32(truncatingIfNeeded: fourth >> 32).littleEndian
+            )
+        )
     }
 
     /// The eight digits of the lower 32 bits, the first in the lowest byte: all eight are worked out at once.

@@ -25,8 +25,8 @@ public struct TrackingRequest {
         self.type = .click
         self.typeRange = nil
         self.checksumRange = nil
-        self.parameters.removeAll(keepingCapacity: true)
-        self.bytes.removeAll(keepingCapacity: true)
+        if !self.parameters.isEmpty { self.parameters.removeAll(keepingCapacity: true) }
+        if !self.bytes.isEmpty { self.bytes.removeAll(keepingCapacity: true) }
         guard !query.isEmpty else { return true }
         var start = 0
         while start <= query.count {

@@ -47,7 +47,8 @@ public struct TrackingPipeline {
         case .miss: return arrived == nil ? .programMissing : .refused(.unavailable)
         }
         if let refusal = judge(program, self.request, at: moment.wall) { return .refused(refusal) }
-        guard HeaderText(incoming.userAgent).isText, HeaderText(incoming.referrer).isText else {
+        let looks = HeaderText(incoming.userAgent)
+        guard looks.isText, incoming.referrer.isEmpty || HeaderText(incoming.referrer).isText else {
             let userAgent = HeaderText.repaired(incoming.userAgent)
             let referrer = HeaderText.repaired(incoming.referrer)
             return self.accept(
@@ -62,6 +63,7 @@ public struct TrackingPipeline {
         return self.accept(
             program,
             userAgent: incoming.userAgent,
+            looks: looks,
             referrer: incoming.referrer,
             clientAddress: incoming.clientAddress,
             at: moment,
@@ -72,6 +74,7 @@ public struct TrackingPipeline {
     private mutating func accept(
         _ program: RenderedProgram,
         userAgent: Span<UInt8>,
+        looks: HeaderText? = nil,
         referrer: Span<UInt8>,
         clientAddress: Span<UInt8>,
         at moment: Moment,
@@ -83,7 +86,8 @@ public struct TrackingPipeline {
             time: moment.wall,
             userAgent: userAgent,
             referrer: referrer,
-            clientAddress: clientAddress
+            clientAddress: clientAddress,
+            looks: looks
         )
         let result = self.lane.append(upTo: event.maximumEventBytes(self.request)) { memory in
             var bytes = ByteWriter(memory)

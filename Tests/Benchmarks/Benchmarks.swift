@@ -2,7 +2,7 @@ import Glibc
 
 /// Figures of the parts that every request passes. Build it optimised:
 ///
-///     swift run -c release Benchmarks [cache] [head] [judgement] [encoding] [kinesis]
+///     Deploy/benchmark --parts [cache] [head] [judgement] [encoding] [kinesis]
 @main
 enum Benchmarks {
     private static let all: [(name: String, run: @Sendable () async -> Void)] = [

@@ -5,7 +5,7 @@ import Testing
 @Suite("Message ids")
 struct MessageIDTests {
     private func text(_ id: MessageID) -> String {
-        withWriter(capacity: MessageID.textBytes) { id.write(to: &$0) }.text
+        withWriter(capacity: MessageID.textBytes) { $0.put(id.text) }.text
     }
 
     @Test("an id is a UUID of version 7 and variant 10 with the time in front")
