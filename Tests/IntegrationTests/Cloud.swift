@@ -59,6 +59,15 @@ struct Cloud {
     /// - Parameter json: a list of faults as `moto_single.py` describes.
     func inject(_ json: String) throws { try standIn.ask("/_faults", method: "POST", json) }
 
+    /// How often an operation was called.
+    func calls(_ operation: String) throws -> Int {
+        let calls = try JSONDecoder().decode(
+            [String: Int].self,
+            from: Data(standIn.ask("/_calls", method: "POST", "{}").utf8)
+        )
+        return calls[operation] ?? 0
+    }
+
     /// A table's items, each attribute as text.
     func items(_ table: String) throws -> [[String: String]] {
         let answer = try standIn.ask("/_items", method: "POST", #"{"table":"\#(table)"}"#)
