@@ -1,7 +1,7 @@
 import Foundation
 import TestSupport
 
-/// Kinesis and DynamoDB of moto, which verifies every signature, and what a test does to them.
+/// Kinesis, DynamoDB and SQS of moto, which verifies every signature, and what a test does to them.
 struct Cloud {
     let standIn: StandIn
     /// What a process needs to reach them.
@@ -66,6 +66,21 @@ struct Cloud {
             from: Data(standIn.ask("/_calls", method: "POST", "{}").utf8)
         )
         return calls[operation] ?? 0
+    }
+
+    /// - Parameter maximumBytes: of a message; nil leaves what the service allows.
+    /// - Returns: its URL.
+    func makeQueue(_ name: String, maximumBytes: Int? = nil) throws -> String {
+        try tell("/_queues", ["queue": name, "bytes": maximumBytes ?? 1 << 20])
+        return "\(standIn.url)/123456789012/\(name)"
+    }
+
+    /// The messages of a queue, each as its JSON object's texts and numbers.
+    func messages(_ queue: String) throws -> [[String: String]] {
+        let answer = try standIn.ask("/_messages", method: "POST", #"{"queue":"\#(queue)"}"#)
+        return try JSONDecoder().decode([[String: JSON]].self, from: Data(answer.utf8)).map { message in
+            message.compactMapValues { $0.text ?? $0.number.map { "\(Int($0))" } }
+        }
     }
 
     /// A table's items, each attribute as text.
