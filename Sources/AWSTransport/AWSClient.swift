@@ -36,7 +36,7 @@ public final class AWSClient: Sendable {
 
     /// - Parameters:
     ///   - target: the API's version and the operation: `Kinesis_20131202.PutRecords`.
-    ///   - version: of AWS JSON: `1.1` for Kinesis, `1.0` for DynamoDB.
+    ///   - version: of AWS JSON: `1.1` for Kinesis, `1.0` for DynamoDB and SQS.
     public func call(_ target: String, version: String, _ body: RequestBody) async -> AWSAnswer {
         let (answer, mayRepeat) = await self.attempt(target, version, body)
         guard mayRepeat, !Task.isCancelled else { return answer }

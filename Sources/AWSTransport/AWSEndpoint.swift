@@ -3,6 +3,7 @@ public struct AWSEndpoint: Sendable, Hashable, CustomStringConvertible {
     public enum Service: String, Sendable {
         case kinesis
         case dynamodb
+        case sqs
 
         /// `AWS_ENDPOINT_URL_KINESIS` (AWS SDKs and Tools Reference Guide, "Service-specific endpoints").
         var endpointVariable: String { "AWS_ENDPOINT_URL_\(self.rawValue.uppercased())" }
@@ -31,7 +32,7 @@ public struct AWSEndpoint: Sendable, Hashable, CustomStringConvertible {
         guard let region = region ?? environment.region else {
             throw TransportFailure(
                 .configuration,
-                "No AWS region is known: name one with region=… beside the stream or table, or in AWS_REGION."
+                "No AWS region is known: name one with region=… beside the stream, table or queue, or in AWS_REGION."
             )
         }
         // It becomes a part of a host name and of the signature's scope.
@@ -69,5 +70,37 @@ public struct AWSEndpoint: Sendable, Hashable, CustomStringConvertible {
             ("eu-isoe-", "cloud.adc-e.uk"), ("us-iso-", "c2s.ic.gov"), ("eusc-", "amazonaws.eu"),
         ]
         return suffixes.first { region.hasPrefix($0.0) }?.1 ?? "amazonaws.com"
+    }
+}
+
+/// Queues, which are named by an address.
+extension AWSEndpoint {
+    /// Where a queue's calls go: to its URL's own host, unless a setting or the environment names another one.
+    ///
+    /// - Parameters:
+    ///   - url: as AWS names queues: `https://sqs.eu-central-1.amazonaws.com/123456789012/dead-letters`.
+    ///   - region: where absent the one that the URL names, then the environment's.
+    public init(
+        queue url: String,
+        region: String? = nil,
+        endpoint: String? = nil,
+        environment: AWSEnvironment = .process
+    ) throws(TransportFailure) {
+        guard let address = HTTPAddress(url), address.path.split(separator: "/").count == 2 else {
+            throw TransportFailure(
+                .configuration,
+                "\"\(url)\" is no queue; one is https://sqs.eu-central-1.amazonaws.com/123456789012/dead-letters."
+            )
+        }
+        let named = endpoint ?? environment[Service.sqs.endpointVariable] ?? environment["AWS_ENDPOINT_URL"]
+        let region = region ?? Self.region(ofQueueHost: address.host)
+        try self.init(.sqs, region: region, endpoint: named ?? address.origin, environment: environment)
+    }
+
+    /// The label after `sqs`, also where the host is a VPC endpoint's; nil where AWS is not named.
+    private static func region(ofQueueHost host: String) -> String? {
+        let labels = host.split(separator: ".").map(String.init)
+        guard let place = labels.firstIndex(of: "sqs"), labels.count > place + 3 else { return nil }
+        return labels[place + 1]
     }
 }

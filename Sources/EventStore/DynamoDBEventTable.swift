@@ -6,9 +6,17 @@ import TrackingModel
 
 /// A DynamoDB table with one item per message id, and `TABLE-leases` beside it for positions and leases.
 ///
-/// Each item is put by a `PutItem` of its own, with the condition that there is none, a bounded number at once:
-/// `BatchWriteItem` takes no conditions, and `TransactWriteItems` costs twice the capacity and is cancelled whole for one
-/// item that exists. What was throttled is put again after pauses; what exists is stored already.
+/// Each item is put by a `PutItem` of its own, with the condition that there is none, a bounded number at once. What was
+/// throttled is put again after pauses, alone; what exists is stored already.
+///
+/// Of the calls that take many items (API reference, 2012-08-10) none keeps that condition at that price:
+/// - `BatchWriteItem` takes no conditions: it overwrites.
+/// - `TransactWriteItems` costs twice the capacity and is cancelled whole for one item that exists, which is what a
+///   redelivery consists of. moto copies the whole table for each of its items: 100 of them take 9 s where 1,000 are
+///   stored, as single ones 0.3 s.
+/// - `BatchExecuteStatement` with `INSERT` says `DuplicateItem` of each statement, on AWS. Not so everywhere: moto 5.2
+///   overwrites what exists, and knows no parameters there, without which values would have to be written as literals
+///   of PartiQL. That nothing is ever overwritten must not hang on who serves the API.
 public final class DynamoDBEventTable: EventTable {
     /// Calls under way at once.
     static let maximumInFlight = 16

@@ -99,7 +99,7 @@ private struct Consumption {
         let consumer = StreamConsumer(
             source,
             to: table,
-            deadLetters: await self.configuration.deadLetterPlace(on: self.side.next(), logger: self.logger),
+            deadLetters: try await self.configuration.deadLetterPlace(on: self.side.next(), logger: self.logger),
             limits: self.configuration.limits,
             logger: self.logger
         )

@@ -105,7 +105,7 @@ struct LambdaBootstrap {
         var deadLetters: (any DeadLetterPlace)?
         if settings.text(.deadLetter) != nil {
             let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-            deadLetters = await configuration.deadLetterPlace(on: loops.next(), logger: self.logger)
+            deadLetters = try await configuration.deadLetterPlace(on: loops.next(), logger: self.logger)
         }
         let loop = RuntimeLoop(
             api,

@@ -17,15 +17,19 @@ struct StreamConfiguration {
     enum DeadLetterAddress {
         case files(String)
         case stream(String, RedisConfiguration)
+        case queue(StreamAddress)
     }
 
     init(_ settings: Settings, managementPort: Int) throws {
-        let forms = "file:DIR or redis:KEY[?url=redis://…]"
+        let forms = "file:DIR, redis:KEY[?url=redis://…] or sqs:URL"
         let text = settings.text(.deadLetter) ?? "file:./adtrack-data/dead-letters"
         let address = try StreamAddress(text, .deadLetter, forms: forms)
         switch address.scheme {
         case "file": self.deadLetter = .files(address.name)
         case "redis": self.deadLetter = .stream(address.name, try address.redis(settings))
+        case "sqs":
+            _ = try AWSServices.endpoint(ofQueue: address)
+            self.deadLetter = .queue(address)
         default: throw Settings.refusal(.deadLetter, address.scheme + ":", "write \(forms)")
         }
         let idle: ClosedRange<Duration> = .milliseconds(100) ... .seconds(86_400)
@@ -66,13 +70,14 @@ struct StreamConfiguration {
         )
     }
 
-    func deadLetterPlace(on loop: any EventLoop, logger: Logger) async -> any DeadLetterPlace {
+    func deadLetterPlace(on loop: any EventLoop, logger: Logger) async throws -> any DeadLetterPlace {
         switch self.deadLetter {
         case .files(let directory): return DeadLetterFiles(directory: directory)
         case .stream(let key, let redis):
             let place = DeadLetterStream(key: key, redis: redis, on: loop, logger: logger)
             await place.start()
             return place
+        case .queue(let address): return DeadLetterQueue(try AWSServices(logger: logger).queue(address))
         }
     }
 }

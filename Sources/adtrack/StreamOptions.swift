@@ -10,7 +10,7 @@ struct StreamOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Where unusable records go: file:DIR or redis:KEY. (default: file:./adtrack-data/dead-letters)",
+            "Where unusable records go: file:DIR, redis:KEY or sqs:URL. (default: file:./adtrack-data/dead-letters)",
             valueName: "place"
         )
     )

@@ -47,7 +47,7 @@ struct UpdateCommand: AsyncParsableCommand {
         let consumer = StreamConsumer(
             source,
             to: updater,
-            deadLetters: await configuration.deadLetterPlace(on: side.next(), logger: logger),
+            deadLetters: try await configuration.deadLetterPlace(on: side.next(), logger: logger),
             limits: configuration.limits,
             logger: logger
         )

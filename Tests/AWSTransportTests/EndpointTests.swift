@@ -40,6 +40,31 @@ struct EndpointTests {
         #expect(try url(.dynamodb, nil, ["AWS_REGION": "r"]) == "https://dynamodb.r.amazonaws.com/")
     }
 
+    @Test(arguments: [
+        ("https://sqs.eu-central-1.amazonaws.com/1/q", "eu-central-1", "https://sqs.eu-central-1.amazonaws.com/"),
+        ("https://sqs.cn-north-1.amazonaws.com.cn/1/q", "cn-north-1", "https://sqs.cn-north-1.amazonaws.com.cn/"),
+        (
+            "https://vpce-1.sqs.eu-west-1.vpce.amazonaws.com/1/q", "eu-west-1",
+            "https://vpce-1.sqs.eu-west-1.vpce.amazonaws.com/"
+        ),
+        ("http://127.0.0.1:5000/1/q", "from-environment", "http://127.0.0.1:5000/"),
+    ])
+    func aQueueNamesItsEndpointAndItsRegion(queue: String, region: String, url: String) throws {
+        let endpoint = try AWSEndpoint(queue: queue, environment: .init(["AWS_REGION": "from-environment"]))
+        #expect(endpoint.region == region && endpoint.url == url && endpoint.service == .sqs)
+        let named = ["AWS_ENDPOINT_URL": "http://general:1", "AWS_REGION": "r"]
+        #expect(try AWSEndpoint(queue: queue, environment: .init(named)).url == "http://general:1/")
+        let nearer = named.merging(["AWS_ENDPOINT_URL_SQS": "http://sqs:2"]) { $1 }
+        #expect(try AWSEndpoint(queue: queue, environment: .init(nearer)).url == "http://sqs:2/")
+        let given = try AWSEndpoint(queue: queue, region: "mine", endpoint: "http://h:3", environment: .init(nearer))
+        #expect(given.url == "http://h:3/" && given.region == "mine")
+    }
+
+    @Test(arguments: ["dead", "https://sqs.r.amazonaws.com/q", "https://sqs.r.amazonaws.com/1/q/x", "ftp://h/1/q"])
+    func whatIsNoQueueIsRefused(url: String) {
+        #expect(throws: TransportFailure.self) { try AWSEndpoint(queue: url, region: "r", environment: .init([:])) }
+    }
+
     @Test
     func theRegionIsLookedForInThisOrder() throws {
         var variables = ["HOME": "/h", "REGION": "four", "AWS_DEFAULT_REGION": "three", "AWS_REGION": "two"]

@@ -3,6 +3,9 @@
 
     Tests/DeployTests/lambda_package.py .build/adtrack-lambda.zip
 
+`Deploy/check --all` does it with a package of the binary that was built, a debug one where there is no other (15 s); by hand it
+is for the package that is to be deployed.
+
 The root file system holds the package, a static shell (busybox) and empty folders: no C library, no authorities, no /proc. The
 function has to answer an event, to store it, and to have no file mapped that is not its own. Ends with 0 where all of it holds.
 """
@@ -46,10 +49,12 @@ def invoke(port, body):
         return json.load(answer)
 
 
-def await_function(port):
+def await_function(port, function):
     """Until it asks for an event; a cold disk takes its time."""
     end = time.monotonic() + 120
     while time.monotonic() < end:
+        if function.poll() is not None:
+            raise RuntimeError(f"it ended with {function.returncode} before it asked for an event")
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/_state", timeout=40) as answer:
             if json.load(answer)["waiting"]:
                 return
@@ -75,7 +80,7 @@ def main(package):
             env={"PATH": "/bin:/usr/sbin:/usr/bin:/sbin", "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "_HANDLER": "consume",
                  "LAMBDA_TASK_ROOT": "/var/task", "ADTRACK_TO": "sqlite:/tmp/events.sqlite"})
         try:
-            await_function(port)
+            await_function(port, function)
             answer = invoke(port, event("one"))
             assert answer["kind"] == "response" and json.loads(answer["body"]) == {"batchItemFailures": []}, answer
             assert invoke(port, b"{}")["type"] == "Function.InvalidEvent"

@@ -188,6 +188,11 @@ def dynamodb_calls(tree: Tree, file: str) -> set[str]:
     return {f"dynamodb:{action}" for action in found}
 
 
+def sqs_calls(tree: Tree) -> set[str]:
+    """Actions that the queue of dead letters asks for."""
+    return {f"sqs:{action}" for action in re.findall(r'"AmazonSQS\.(\w+)"', tree.text("Sources/AWSTransport/SQSClient.swift"))}
+
+
 def calls(tree: Tree) -> dict[tuple[str, str], set[str]]:
     """What the binary calls as each role of the stacks. The functions get their records from Lambda."""
     return {
@@ -264,6 +269,7 @@ def readme_names_the_rights_of_each_command(tree: Tree) -> Iterator[str]:
         "the table": dynamodb_calls(tree, "DynamoDBEventTable"),
         "its leases": dynamodb_calls(tree, "DynamoDBLeases"),
         "a report": dynamodb_calls(tree, "EventReport+DynamoDB"),
+        "dead letters in SQS": sqs_calls(tree),
     }
     for what, actions in words.items():
         named = re.search(rf"\| {what} \| ([^|]*) \|", readme)

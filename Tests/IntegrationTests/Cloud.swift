@@ -1,7 +1,7 @@
 import Foundation
 import TestSupport
 
-/// Kinesis and DynamoDB of moto, which verifies every signature, and what a test does to them.
+/// Kinesis, DynamoDB and SQS of moto, which verifies every signature, and what a test does to them.
 struct Cloud {
     let standIn: StandIn
     /// What a process needs to reach them.
@@ -58,6 +58,30 @@ struct Cloud {
 
     /// - Parameter json: a list of faults as `moto_single.py` describes.
     func inject(_ json: String) throws { try standIn.ask("/_faults", method: "POST", json) }
+
+    /// How often an operation was called.
+    func calls(_ operation: String) throws -> Int {
+        let calls = try JSONDecoder().decode(
+            [String: Int].self,
+            from: Data(standIn.ask("/_calls", method: "POST", "{}").utf8)
+        )
+        return calls[operation] ?? 0
+    }
+
+    /// - Parameter maximumBytes: of a message; nil leaves what the service allows.
+    /// - Returns: its URL.
+    func makeQueue(_ name: String, maximumBytes: Int? = nil) throws -> String {
+        try tell("/_queues", ["queue": name, "bytes": maximumBytes ?? 1 << 20])
+        return "\(standIn.url)/123456789012/\(name)"
+    }
+
+    /// The messages of a queue, each as its JSON object's texts and numbers.
+    func messages(_ queue: String) throws -> [[String: String]] {
+        let answer = try standIn.ask("/_messages", method: "POST", #"{"queue":"\#(queue)"}"#)
+        return try JSONDecoder().decode([[String: JSON]].self, from: Data(answer.utf8)).map { message in
+            message.compactMapValues { $0.text ?? $0.number.map { "\(Int($0))" } }
+        }
+    }
 
     /// A table's items, each attribute as text.
     func items(_ table: String) throws -> [[String: String]] {

@@ -9,115 +9,118 @@ extension Integration {
         /// `ADTRACK_JOURNEY_REQUESTS` asks for more than what is quick.
         private static let requests =
             ProcessInfo.processInfo.environment["ADTRACK_JOURNEY_REQUESTS"].flatMap { Int($0) } ?? 1500
-        private static let programs = 20
+        /// The service is killed after each round but the last.
+        private static let rounds = 3
+        /// Those that are on their way when it is killed.
+        private static let unanswered = 8
 
         @Test(
-            "through kills of service and consumers, throttled tables and redelivery: exactly the accepted answers, once"
+            "through refused entries, kills of service and consumers, throttled tables and redelivery: exactly the accepted answers, once"
         )
         func journey() async throws {
-            try await Cloud.with { cloud async throws in
-                try await RedisServer.with { redis async throws in
-                    try cloud.makeStream("core-data", shards: 2)
-                    try cloud.put((0..<Self.programs).map(self.program), into: "core-data")
-                    let update = ["update", "--from", "kinesis:core-data", "--redis", redis.url]
-                    try await StreamCommand.with(update, environment: cloud.environment) { _ async throws in
-                        try await TestDirectory.with { directory async throws in
-                            try await self.run(cloud, redis, directory)
-                        }
-                    }
-                }
+            try await Journey.with { journey async throws in
+                let began = Int64(Date().timeIntervalSince1970 * 1000)
+                var books = JourneyBooks()
+                try self.misbehave(journey)
+                for round in 0..<Self.rounds - 1 { try await self.rides(round, journey, &books) }
+                // Every record comes a second time.
+                try journey.stream.ask("/_again", method: "POST")
+                try await self.arrives(journey, &books)
+                #expect(books.answers.count >= Self.requests)
+                try self.checkFaults(journey)
+                let rows = try EventRows.read(journey.database).map(JourneyRow.init(row:))
+                let items = try journey.cloud.items("events").map(JourneyRow.init(item:))
+                let ended = Int64(Date().timeIntervalSince1970 * 1000)
+                for table in [rows, items] { try books.compare(table, between: began, and: ended) }
+                let byID = { (rows: [JourneyRow]) in rows.sorted { $0.messageID < $1.messageID } }
+                #expect(byID(rows) == byID(items), "the tables differ in what was not answered")
             }
         }
 
-        private func program(_ number: Int) -> [UInt8] {
-            Array(
+        /// All along: a third of what the stream is given, what it is asked for now and then, and one call of the table of nine.
+        private func misbehave(_ journey: Journey) throws {
+            try journey.stream.inject(
                 """
-                {"userAgent":"x","programId":"p\(number)","programName":"Program \(number)","checksum":"c\(number)",
-                 "customerId":\(1000 + number),"customerName":"Customer \(number)","valid":true,"version":\(number + 1)}
-                """.utf8
+                [{"kind": "store-then-cut", "after": 3}, {"kind": "store-then-half", "after": 9},
+                 {"kind": "mixed-records", "probability": 0.3, "seed": 11, "times": 0},
+                 {"operation": "GetRecords", "kind": "cut", "after": 11, "times": 3},
+                 {"operation": "GetRecords", "kind": "error", "code": "ExpiredIteratorException", "after": 29},
+                 {"operation": "GetRecords", "kind": "error", "code": "ProvisionedThroughputExceededException",
+                  "after": 41, "times": 4}]
+                """
             )
-        }
-
-        private func run(_ cloud: Cloud, _ redis: RedisServer, _ directory: TestDirectory) async throws {
-            try cloud.inject(
+            try journey.cloud.inject(
                 """
                 [{"operation": "PutItem", "kind": "throttle", "every": 9, "times": 300},
                  {"operation": "PutItem", "kind": "late-cut", "every": 211, "times": 5},
                  {"operation": "PutItem", "kind": "error", "every": 53, "times": 20}]
                 """
             )
-            let database = directory.path + "/events.sqlite"
-            let consumers = ["sqlite:\(database)", "dynamodb:events"].map { table in
-                ["consume", "--from", "file:\(directory.events)", "--to", table, "--create-table"]
-            }
-            let answers = try await self.ask(cloud, redis, directory, consumers)
-            #expect(answers.count > Self.requests / 2)
-            // Everything comes a second time, from another place.
-            try FileManager.default.copyItem(atPath: directory.events, toPath: directory.path + "/again")
-            let again = ["consume", "--from", "file:\(directory.path)/again", "--to", "sqlite:\(database)"]
-            for arguments in consumers + [again] {
-                try await StreamCommand.with(arguments, environment: cloud.environment) { consumer async throws in
-                    let isThrough = try await eventually(within: .seconds(120)) {
-                        try Set(self.ids(arguments, cloud, database)).isSuperset(of: answers.keys)
-                            && consumer.metric("adtrack_consume_lag_seconds") == 0
-                    }
-                    #expect(isThrough)
-                    #expect(try await consumer.stop() == .status(0))
-                }
-            }
-            try self.compare(EventRows.read(database), answers, truth: "1")
-            try self.compare(cloud.items("events"), answers, truth: "true")
         }
 
-        private func ids(_ arguments: [String], _ cloud: Cloud, _ database: String) throws -> [String] {
-            arguments.contains("dynamodb:events")
-                ? try cloud.items("events").compactMap { $0["id"] } : try EventRows.ids(database)
+        /// That all of it happened: else the journey was an easy one.
+        private func checkFaults(_ journey: Journey) throws {
+            let ledger = try journey.stream.ledger()
+            #expect(ledger.throttled > Self.requests / 10 && ledger.failed > Self.requests / 10)
+            #expect(ledger.duplicates > 0)
+            #expect(ledger.signatures["right"] ?? 0 > 0 && ledger.signatures["wrong"] == nil)
         }
 
-        /// Requests while service and consumers are killed; what was accepted, by message id.
+        /// A round in which everybody dies: each consumer when it has begun to store, the service while it is asked.
+        private func rides(_ round: Int, _ journey: Journey, _ books: inout JourneyBooks) async throws {
+            let service = try await journey.startService()
+            var consumers = try await journey.startConsumers()
+            try await self.ask(service, round, 0..<Self.requests / Self.rounds / 2, &books)
+            for consumer in consumers {
+                #expect(try await eventually(within: .seconds(60)) { try journey.hasBegun(consumer) })
+                consumer.command.process.signal(SIGKILL)
+                #expect(try await consumer.command.process.exit() == .signal(SIGKILL))
+            }
+            consumers = try await journey.startConsumers()
+            let rest = Self.requests / Self.rounds / 2..<Self.requests / Self.rounds
+            try await self.ask(service, round, rest, &books)
+            try books.leave(service, round, Self.unanswered)
+            for process in [service.process] + consumers.map(\.command.process) { await process.end() }
+        }
+
+        /// The last round: it ends as an operator would end it, when everything is where it should be.
+        private func arrives(_ journey: Journey, _ books: inout JourneyBooks) async throws {
+            let service = try await journey.startService()
+            let consumers = try await journey.startConsumers()
+            let left = Self.requests - (Self.rounds - 1) * (Self.requests / Self.rounds)
+            try await self.ask(service, Self.rounds - 1, 0..<left, &books)
+            #expect(try await eventually(within: .seconds(120)) { try Ledger(service).pending == 0 })
+            #expect(try await service.stop() == .status(0))
+            let isThrough = try await eventually(within: .seconds(300)) { try await journey.isThrough() }
+            #expect(isThrough, "\(consumers.map(\.command.process.log))")
+            for consumer in consumers.map(\.command) {
+                #expect(try consumer.metric("adtrack_consume_lag_seconds") == 0)
+                // The records that came again.
+                let again = try consumer.metric("adtrack_consume_events_total", ["result": "duplicate"])
+                #expect(again ?? 0 > 0)
+                #expect(try await consumer.stop() == .status(0))
+            }
+            #expect(try DeadLetters.read(journey.deadLetters).isEmpty)
+        }
+
         private func ask(
-            _ cloud: Cloud,
-            _ redis: RedisServer,
-            _ directory: TestDirectory,
-            _ consumers: [[String]]
-        ) async throws -> [String: [String: JSON]] {
-            var answers: [String: [String: JSON]] = [:]
-            let setup = Service.Setup(["--redis", redis.url])
-            for round in 0..<3 {
-                let service = try await Service.start(setup, in: directory)
-                var running: [StreamCommand] = []
-                for arguments in consumers {
-                    running.append(try await StreamCommand.start(arguments, environment: cloud.environment))
-                }
-                #expect(
-                    try await eventually {
-                        try service.get("/event/p\(Self.programs - 1)", method: "GET").status == 200
-                    }
-                )
-                for index in 0..<Self.requests / 3 {
-                    let target = "/event/p\(index % Self.programs)?type=conversion&orderId=\(round)-\(index)"
-                    let response = try service.get(target, headers: ["User-Agent: agent \(index)"])
-                    guard response.status == 200, let id = try response.json["messageId"]?.text else { continue }
-                    answers[id] = try response.json
-                    if index == Self.requests / 5 { running[round % 2].process.signal(SIGKILL) }
-                }
-                if round == 2 { #expect(try await service.stop() == .status(0)) }
-                for process in [service.process] + running.map(\.process) { await process.end() }
+            _ service: Service,
+            _ round: Int,
+            _ numbers: Range<Int>,
+            _ books: inout JourneyBooks
+        ) async throws {
+            // The programs come through a stream of their own.
+            let name = "warm-\(round)-\(numbers.lowerBound)"
+            var isThere = false
+            for _ in 0..<1000 where !isThere {
+                isThere = try books.ask(service, JourneyRequest(order: name, program: Journey.programs - 1))
+                if !isThere { try await Task.sleep(for: .milliseconds(20)) }
             }
-            return answers
-        }
-
-        private func compare(_ rows: [[String: String]], _ answers: [String: [String: JSON]], truth: String) throws {
-            let asked = rows.filter { $0["user_agent"]?.hasPrefix("agent ") == true }
-            #expect(asked.compactMap { $0["message_id"] }.sorted() == answers.keys.sorted())
-            for row in asked {
-                let answer = try #require(answers[row["message_id"] ?? ""])
-                for (column, field) in [
-                    ("program_id", "programId"), ("program_name", "programName"), ("checksum", "checksum"),
-                    ("customer_name", "customerName"), ("user_agent", "userAgent"),
-                ] { #expect(row[column] == answer[field]?.text) }
-                #expect(row["customer_id"].flatMap { Double($0) } == answer["customerId"]?.number)
-                #expect(row["is_valid"] == truth && row["event_type"] == "conversion")
+            #expect(isThere)
+            for number in numbers {
+                let request = JourneyRequest(order: "\(round)-\(number)", program: number % Journey.programs)
+                let isAccepted = try books.ask(service, request)
+                #expect(isAccepted)
             }
         }
     }

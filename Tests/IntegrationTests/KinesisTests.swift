@@ -144,6 +144,29 @@ extension Integration {
             }
         }
 
+        @Test("what was throttled is put again alone: no item twice")
+        func throttled() async throws {
+            try await Cloud.with { cloud async throws in
+                try await TestDirectory.with { directory async throws in
+                    let arguments = self.arguments(directory, to: "dynamodb:events", ["--create-table"])
+                    try cloud.makeStream("events")
+                    try cloud.put((0..<60).map { try eventBytes("id-\($0)") }, into: "events")
+                    try cloud.inject(#"[{"operation": "PutItem", "kind": "throttle", "every": 3, "times": 15}]"#)
+                    try await StreamCommand.with(arguments, environment: cloud.environment) { consumer async throws in
+                        #expect(
+                            try await eventually {
+                                try cloud.items("events-leases").compactMap { $0["position"] } == ["60"]
+                            }
+                        )
+                        #expect(try cloud.items("events").count == 60)
+                        #expect(try cloud.calls("PutItem") == 60 + 15)
+                        let failures = try consumer.metric("adtrack_consume_failures_total", ["part": "table"])
+                        #expect(failures == 0)
+                    }
+                }
+            }
+        }
+
         @Test(
             "poison anywhere in a batch is kept aside, the rest is stored within a second, and lag returns",
             arguments: [0, 49, 99]

@@ -18,6 +18,8 @@ are stored, for measuring clients. --rate-limit holds each shard to N (1,000) re
     DELETE /_faults empties the queue and the standing faults
     GET /_ledger    the books
     DELETE /_ledger starts new books (streams stay)
+    POST /_again    every stored record a second time, behind the others, as of a producer that got no answer
+    GET /_ends      the last sequence number of each shard that has records
 
 A fault is an object with "kind", and optionally "times" (how many calls it is for, 1; 0 is for all from now on),
 "operation" ("PutRecords") and "after" (calls that pass before it applies):
@@ -210,6 +212,10 @@ class Server(Kinesis):
             answer = json.dumps(self.ledger.page("keys" in url.query)).encode()
         elif url.path == "/_ledger" and method == "DELETE":
             self.ledger = Ledger()
+        elif url.path == "/_again" and method == "POST":
+            self.repeat()
+        elif url.path == "/_ends":
+            answer = json.dumps(self.ends()).encode()
         elif url.path == "/_faults" and method == "POST":
             faults = json.loads(body)
             self.faults.extend(faults if isinstance(faults, list) else [faults])

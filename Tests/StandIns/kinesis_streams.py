@@ -109,6 +109,16 @@ class Kinesis:
             found = self.streams[name] = Stream(name, self.options.shards, self.rate)
         return found
 
+    def shards(self):
+        return [shard for stream in self.streams.values() for shard in stream.shards]
+
+    def repeat(self):
+        for shard in self.shards():
+            shard.records += [(shard.next_sequence(), key, data, time.time()) for _, key, data, _ in list(shard.records)]
+
+    def ends(self):
+        return {shard.id: shard.records[-1][0] for shard in self.shards() if shard.records}
+
     # The API
 
     def operation(self, name, request, fault):

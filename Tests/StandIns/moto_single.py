@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""moto's Kinesis, DynamoDB and IAM in one thread: moto loses records when PutRecords run beside each other.
+"""moto's Kinesis, DynamoDB, SQS and IAM in one thread: moto loses records when PutRecords run beside each other.
 
     moto_single.py [--port 0] [--check-signatures]
 
 Prints "port N", with --check-signatures followed by an access key and its secret: every request's signature is verified
-then, and the key may do everything with Kinesis and DynamoDB but delete a stream.
+then, and the key may do everything with Kinesis, DynamoDB and SQS but delete a stream.
 
 What a test does to it needs no signature; each is a POST with a JSON object:
 
@@ -15,6 +15,8 @@ What a test does to it needs no signature; each is a POST with a JSON object:
     /_merge      "stream", "shards": [two neighbours]
     /_shards     "stream": their ids, whether they are open, how many records they hold
     /_items      "table": all items as DynamoDB gives them; an empty list where there is no table
+    /_queues     "queue", "bytes" a message may have: makes a queue, a FIFO one where its name ends so
+    /_messages   "queue": what stands in it, each message as the JSON that it is
     /_faults     a list of faults; each call of "operation" takes the first of them that has "times" left:
                  "kind": "throttle" | "error" (500) | "cut" (nothing done, no answer) | "late-cut" (done, no answer),
                  "every" n: only each n-th call
@@ -46,6 +48,7 @@ from moto.dynamodb.models import dynamodb_backends  # noqa: E402
 from moto.iam.models import iam_backends  # noqa: E402
 from moto.kinesis.models import Stream, kinesis_backends  # noqa: E402
 from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: E402
+from moto.sqs.models import sqs_backends  # noqa: E402
 from werkzeug.serving import make_server  # noqa: E402
 
 logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -56,7 +59,7 @@ def identity():
     backend = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
     backend.create_user("us-east-1", "adtrack")
     policy = {"Version": "2012-10-17", "Statement": [
-        {"Effect": "Allow", "Action": ["kinesis:*", "dynamodb:*"], "Resource": "*"},
+        {"Effect": "Allow", "Action": ["kinesis:*", "dynamodb:*", "sqs:*"], "Resource": "*"},
         {"Effect": "Deny", "Action": ["kinesis:DeleteStream"], "Resource": "*"},
     ]}
     backend.put_user_policy("adtrack", "all", json.dumps(policy))
@@ -162,6 +165,13 @@ class Tested:
         table = tables.get(wanted["table"])
         return [item.to_json()["Attributes"] for item in table.all_items()] if table else []
 
+    def do_queues(self, wanted):
+        attributes = {"MaximumMessageSize": wanted["bytes"]} | ({"FifoQueue": "true"} if wanted["queue"].endswith(".fifo") else {})
+        sqs().create_queue(wanted["queue"], None, **attributes)
+
+    def do_messages(self, wanted):
+        return [json.loads(message.body) for message in sqs().get_queue(wanted["queue"])._messages]
+
     def do_calls(self, _):
         return dict(self.calls)
 
@@ -171,6 +181,10 @@ class Tested:
 
 def kinesis():
     return kinesis_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
+
+
+def sqs():
+    return sqs_backends[DEFAULT_ACCOUNT_ID]["us-east-1"]
 
 
 tested = Tested(DomainDispatcherApplication(create_backend_app))

@@ -53,6 +53,23 @@ struct DeadLetterTests {
         }
     }
 
+    @Test("A message is never longer than it may be, and says how much of the record is missing", arguments: 0..<8)
+    func messages(more: Int) throws {
+        let whole = self.letter("7-0", [UInt8](repeating: 7, count: 30_000 + more))
+        func fields(_ bytes: [UInt8]) throws -> (record: Data?, omitted: Int?, identity: String?) {
+            let object = try JSONSerialization.jsonObject(with: Data(bytes)) as? [String: Any]
+            let record = (object?["record"] as? String).flatMap { Data(base64Encoded: $0) }
+            return (record, object?["omitted"] as? Int, object?["identity"] as? String)
+        }
+        let all = DeadLetterQueue.message(whole, atMost: 1 << 20)
+        #expect(try fields(all).record?.count == 30_000 + more && fields(all).omitted == nil)
+        #expect(DeadLetterQueue.message(whole, atMost: all.count) == all)
+        let short = DeadLetterQueue.message(whole, atMost: 10_000 + more)
+        let kept = try #require(fields(short).record?.count)
+        #expect(short.count <= 10_000 + more && short.count > 9_990)
+        #expect(try fields(short).omitted == 30_000 + more - kept && fields(short).identity == fields(all).identity)
+    }
+
     @Test("Where nothing can be written it is a failure, not a loss")
     func failure() async throws {
         try await TestDirectory.with { directory async throws in

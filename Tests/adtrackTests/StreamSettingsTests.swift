@@ -42,6 +42,25 @@ struct StreamSettingsTests {
         #expect(redis.port == 7000)
     }
 
+    @Test("a queue is named by its URL, which names its region")
+    func queue() async throws {
+        let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/dead"
+        let set = try StreamConfiguration(
+            await self.settings([(.deadLetter, "sqs:\(url)?region=eu-west-1")]),
+            managementPort: 1
+        )
+        guard case .queue(let address) = set.deadLetter else {
+            Issue.record("\(set.deadLetter)")
+            return
+        }
+        #expect(address.name == url && address.options == ["region": "eu-west-1"])
+        for text in ["sqs:dead", "sqs:\(url)?urk=1", "sqs:https://sqs.eu-central-1.amazonaws.com/dead", "kinesis:dead"]
+        {
+            let settings = try await self.settings([(.deadLetter, text)])
+            #expect(throws: ValidationError.self, "\(text)") { try StreamConfiguration(settings, managementPort: 1) }
+        }
+    }
+
     @Test("an address has a scheme, a name and options; a path may hold a question mark")
     func addresses() throws {
         let redis = try StreamAddress("redis:a:b?url=redis://u:p@h:1&x=", .from, forms: "")
