@@ -20,20 +20,23 @@ struct JourneyRequest {
 /// What was asked, what was answered, and how a row follows from both.
 struct JourneyBooks {
     private(set) var answers: [String: (request: JourneyRequest, json: [String: JSON])] = [:]
-    /// By order: the service was killed before it answered, or with its answer; nobody knows.
+    /// By order: the service was killed before it answered, or could not promise that it is recorded; nobody knows.
     private(set) var unanswered: [String: JourneyRequest] = [:]
 
-    /// - Returns: whether it was accepted.
-    mutating func ask(_ service: Service, _ request: JourneyRequest) throws -> Bool {
+    /// - Returns: the answer's status.
+    mutating func ask(_ service: Service, _ request: JourneyRequest) throws -> Int {
         try note(request, service.get(request.target, headers: request.headers))
     }
 
-    private mutating func note(_ request: JourneyRequest, _ response: RawResponse) throws -> Bool {
-        guard response.status == 200 else { return false }
+    private mutating func note(_ request: JourneyRequest, _ response: RawResponse) throws -> Int {
+        guard response.status == 200 else {
+            if response.status == 503 { unanswered[request.order] = request }
+            return response.status
+        }
         let json = try response.json
         let id = try #require(json["messageId"]?.text)
         try #require(answers.updateValue((request, json), forKey: id) == nil, "an id was given twice")
-        return true
+        return response.status
     }
 
     /// Requests on connections of their own, and SIGKILL behind them.

@@ -111,17 +111,26 @@ extension Integration {
         ) async throws {
             // The programs come through a stream of their own.
             let name = "warm-\(round)-\(numbers.lowerBound)"
-            var isThere = false
-            for _ in 0..<1000 where !isThere {
-                isThere = try books.ask(service, JourneyRequest(order: name, program: Journey.programs - 1))
-                if !isThere { try await Task.sleep(for: .milliseconds(20)) }
-            }
-            #expect(isThere)
+            try await self.insist { try books.ask(service, JourneyRequest(order: name, program: Journey.programs - 1)) }
             for number in numbers {
-                let request = JourneyRequest(order: "\(round)-\(number)", program: number % Journey.programs)
-                let isAccepted = try books.ask(service, request)
-                #expect(isAccepted)
+                // A machine with much to do makes Redis late, which is 503: the next attempt is a request of its own.
+                var attempt = 0
+                try await self.insist {
+                    attempt += 1
+                    let order = "\(round)-\(number)-\(attempt)"
+                    return try books.ask(service, JourneyRequest(order: order, program: number % Journey.programs))
+                }
             }
+        }
+
+        /// Again and again until it is accepted; of 1,000 attempts the last one's status counts.
+        private func insist(_ attempt: () throws -> Int) async throws {
+            var status = try attempt()
+            for _ in 1..<1000 where status != 200 {
+                try await Task.sleep(for: .milliseconds(20))
+                status = try attempt()
+            }
+            #expect(status == 200)
         }
     }
 }

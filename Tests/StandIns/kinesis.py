@@ -101,7 +101,7 @@ class Server(Kinesis):
             return fault
         return None
 
-    async def refuse(self, seconds):
+    async def leave(self):
         self.is_away = True
         # What is accepted and not begun yet is begun first, and ends in serve: asyncio leaves it open when the listener closes.
         for listening in self.listener.sockets:
@@ -111,6 +111,8 @@ class Server(Kinesis):
         self.listener.close()
         for writer in list(self.open):
             writer.transport.abort()
+
+    async def come_back(self, seconds):
         if seconds:
             await asyncio.sleep(seconds)
         else:
@@ -250,7 +252,9 @@ class Server(Kinesis):
         if kind == "slow":
             await asyncio.sleep(fault.get("seconds", 1))
         if kind == "refuse":
-            asyncio.get_running_loop().create_task(self.refuse(fault.get("seconds", 1)))
+            # Whoever is cut must find nobody who listens: a connection in the queue would be one that was made.
+            await self.leave()
+            asyncio.get_running_loop().create_task(self.come_back(fault.get("seconds", 1)))
             raise Cut
         if kind == "error":
             self.refusal(writer, Refusal(fault.get("status", 400), fault["code"], fault.get("message", "as told")))
