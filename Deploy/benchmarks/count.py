@@ -11,7 +11,6 @@ import os
 import platform
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -52,19 +51,6 @@ class Counted(Service):
         """Some ten times slower than without callgrind."""
         self.launch(self.command, self.cpus, self.log)
         wait_until(lambda: self.answers(self.port, "/health/ready"), 120, "the service is not ready")
-
-    def pause(self):
-        """Until it goes on it finds nothing; then it finds all there is at once."""
-        os.kill(self.pid, signal.SIGSTOP)
-        while self.state() != "T":
-            time.sleep(0.0002)
-
-    def go_on(self):
-        os.kill(self.pid, signal.SIGCONT)
-
-    def state(self):
-        with open(f"/proc/{self.pid}/stat", encoding="utf-8", errors="replace") as stat:
-            return stat.read().rpartition(") ")[2][0]
 
     def control(self, option):
         done = subprocess.run(
@@ -107,22 +93,19 @@ def parsed(profile):
 
 
 class Load:
-    """Connections that each ask again when all have their answers: the same batches every time."""
+    """Connections that each ask again when all have their answers."""
 
-    def __init__(self, service):
-        self.service = service
-        self.connections = [socket.create_connection(("127.0.0.1", service.port), timeout=20) for _ in range(CONNECTIONS)]
+    def __init__(self, port):
+        self.connections = [socket.create_connection(("127.0.0.1", port), timeout=20) for _ in range(CONNECTIONS)]
         self.asked = collections.Counter()
 
     def ask(self, kind, count):
         """Asks for so many paths that were not asked for before."""
         for _ in range(count // CONNECTIONS):
-            self.service.pause()
             for connection in self.connections:
                 path = kind.path(self.asked[kind.name])
                 self.asked[kind.name] += 1
                 connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: {AGENT}\r\n\r\n".encode())
-            self.service.go_on()
             for connection in self.connections:
                 answer = connection.recv(1 << 16)
                 while answer and not answer.endswith(b"}"):
@@ -163,7 +146,7 @@ def measure(binary, directory, count):
     try:
         redis.take_in(binary, write_programs(directory, HELD + count + CONNECTIONS * 16))
         service.start()
-        load = Load(service)
+        load = Load(service.port)
         found = {}
         for kind in KINDS:
             load.ask(kind, HELD + CONNECTIONS if kind.name == "hit" else CONNECTIONS * 4)
