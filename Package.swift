@@ -10,8 +10,8 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("ExistentialAny"),
     // Spans in our own interfaces: the compiler proves that no view outlives its bytes.
     .enableExperimentalFeature("Lifetimes"),
-    // Every test is built with the checks of exclusive access at run time; they are a tenth of the instructions of a request.
-    // Deploy/prerequisites says the same for the dependencies.
+    // Every test is built with the checks of exclusive access at run time; they are a tenth of the instructions of a
+    // request. Deploy/prerequisites says the same for the dependencies.
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
 ]
 
@@ -73,15 +73,27 @@ let package = Package(
         room("Telemetry", sees: [coreMetrics]),
 
         // The event's journey.
-        room("HTTPIngress", sees: ["TrackingPipeline", "TrackingModel", "Verticles", "Telemetry", nioCore, nioPosix, nioLocks, logging]),
+        room(
+            "HTTPIngress",
+            sees: ["TrackingPipeline", "TrackingModel", "Verticles", "Telemetry", nioCore, nioPosix, nioLocks, logging]
+        ),
         room("TrackingPipeline", sees: ["ProgramCache", "EventJournal", "TrackingModel"]),
         room("ProgramCache", sees: ["RedisClient", "TrackingModel", nioCore]),
         room("RedisClient", sees: ["CHiredis", nioCore, nioPosix, nioTLS, nioLocks, logging, metrics]),
         room("EventJournal", sees: ["CChecksum", nioCore, nioLocks, logging, metrics]),
-        room("StreamSink", sees: ["AWSTransport", "EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics, lifecycle]),
+        room(
+            "StreamSink",
+            sees: [
+                "AWSTransport", "EventJournal", "RedisClient", nioCore, nioPosix, nioLocks, logging, metrics,
+                lifecycle,
+            ]
+        ),
 
         room("AWSTransport", sees: ["CCurl", nioLocks, logging]),
-        room("StreamSource", sees: ["AWSTransport", "RedisClient", "StreamSink", "TrackingModel", nioCore, logging, lifecycle]),
+        room(
+            "StreamSource",
+            sees: ["AWSTransport", "RedisClient", "StreamSink", "TrackingModel", nioCore, logging, lifecycle]
+        ),
         room("EventStore", sees: ["AWSTransport", "StreamSource", "TrackingModel", logging, grdb, protobuf]),
 
         // Both as Lambda functions.
@@ -90,15 +102,20 @@ let package = Package(
         // The core data's journey.
         room(
             "CoreDataFeed",
-            sees: ["RedisClient", "StreamSource", "TrackingModel", "Verticles", nioCore, nioLocks, logging, metrics, lifecycle]
+            sees: [
+                "RedisClient", "StreamSource", "TrackingModel", "Verticles", nioCore, nioLocks, logging, metrics,
+                lifecycle,
+            ]
         ),
 
         room("LoadGenerator", sees: [nioCore, nioPosix, histogram]),
         .executableTarget(
             name: "adtrack",
             dependencies: [
-                "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink", "StreamSource",
-                "AWSTransport", "EventStore", "LambdaRuntime", "CoreDataFeed", "TrackingModel", "Verticles", "Telemetry", "LoadGenerator", arguments, configuration,
+                "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink",
+                "StreamSource",
+                "AWSTransport", "EventStore", "LambdaRuntime", "CoreDataFeed", "TrackingModel", "Verticles",
+                "Telemetry", "LoadGenerator", arguments, configuration,
                 lifecycle, logging, metrics, nioCore, nioPosix, protobuf,
             ],
             swiftSettings: settings
@@ -110,7 +127,8 @@ let package = Package(
         tests(
             of: "HTTPIngress",
             sees: [
-                "EventJournal", "ProgramCache", "TrackingModel", "TrackingPipeline", "Verticles", "TestSupport", nioCore, nioPosix,
+                "EventJournal", "ProgramCache", "TrackingModel", "TrackingPipeline", "Verticles", "TestSupport",
+                nioCore, nioPosix,
                 nioHTTP1, nioEmbedded, logging,
             ]
         ),
@@ -118,7 +136,8 @@ let package = Package(
         .executableTarget(
             name: "Benchmarks",
             dependencies: [
-                "AWSTransport", "EventJournal", "HTTPIngress", "ProgramCache", "StreamSink", "TrackingModel", logging, nioCore,
+                "AWSTransport", "EventJournal", "HTTPIngress", "ProgramCache", "StreamSink", "TrackingModel", logging,
+                nioCore,
                 nioPosix,
             ],
             path: "Tests/Benchmarks",
@@ -129,7 +148,8 @@ let package = Package(
         tests(
             of: "StreamSink",
             sees: [
-                "EventJournal", "JournalProbe", "ProbeSupport", "RedisClient", "TestSupport", nioCore, nioPosix, nioLocks, logging,
+                "EventJournal", "JournalProbe", "ProbeSupport", "RedisClient", "TestSupport", nioCore, nioPosix,
+                nioLocks, logging,
                 lifecycle,
             ]
         ),
@@ -155,20 +175,30 @@ let package = Package(
         tests(
             of: "CoreDataFeed",
             sees: [
-                "TestSupport", "RedisClient", "TrackingModel", "Verticles", nioCore, nioPosix, logging, metrics, metricsTests,
+                "TestSupport", "RedisClient", "TrackingModel", "Verticles", nioCore, nioPosix, logging, metrics,
+                metricsTests,
                 lifecycle,
             ]
         ),
 
         tests(of: "AWSTransport", sees: ["TestSupport", logging]),
-        tests(of: "StreamSource", sees: ["AWSTransport", "RedisClient", "TestSupport", "TrackingModel", nioCore, nioPosix, logging, lifecycle]),
-        tests(of: "EventStore", sees: ["AWSTransport", "StreamSource", "TestSupport", "TrackingModel", grdb, logging, lifecycle, protobuf]),
+        tests(
+            of: "StreamSource",
+            sees: [
+                "AWSTransport", "RedisClient", "TestSupport", "TrackingModel", nioCore, nioPosix, logging, lifecycle,
+            ]
+        ),
+        tests(
+            of: "EventStore",
+            sees: ["AWSTransport", "StreamSource", "TestSupport", "TrackingModel", grdb, logging, lifecycle, protobuf]
+        ),
 
         tests(of: "LoadGenerator", sees: [nioCore, nioPosix]),
         tests(
             of: "adtrack",
             sees: [
-                "EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", "StreamSink", "StreamSource", arguments, logging, nioCore,
+                "EventJournal", "HTTPIngress", "ProgramCache", "RedisClient", "StreamSink", "StreamSource", arguments,
+                logging, nioCore,
             ]
         ),
         // From outside: the executable is built with them, and started.

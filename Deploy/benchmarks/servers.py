@@ -6,28 +6,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.dirname(HERE))
+
+# What goes wrong in a case: it did not do what its name says, or could not be run.
+from loopback import Failure as Wrong, free_port, import_programs, wait_until  # noqa: E402
+
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) Benchmark"
-
-
-class Wrong(Exception):
-    """A case did not do what its name says, or could not be run."""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_until(check, within, what):
-    deadline = time.monotonic() + within
-    while not check():
-        if time.monotonic() > deadline:
-            raise Wrong(f"{what}: not within {within} s")
-        time.sleep(0.005)
 
 
 def get(port, path, timeout=5):
@@ -204,12 +192,7 @@ class Redis(Program):
         return int(lines["keyspace_hits"]), int(lines["keyspace_misses"])
 
     def take_in(self, binary, programs):
-        done = subprocess.run(
-            [binary, "programs", "import", programs, "--redis", self.url],
-            check=False, capture_output=True, text=True, timeout=120,
-        )
-        if done.returncode != 0:
-            raise Wrong("the programs were not imported: " + done.stderr.strip())
+        import_programs(binary, programs, self.url)
 
 
 def ask_each(port, paths, connections=1, at_once=1000):

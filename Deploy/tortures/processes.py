@@ -6,15 +6,16 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from loopback import Failure, free_port, import_programs, wait_until  # noqa: E402
 
 
 # For the stand-in for Kinesis, which does not look at them.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "torture", "AWS_SECRET_ACCESS_KEY": "torture", "AWS_REGION": "us-east-1"}
-
-
-class Failure(Exception):
-    """Why a run can't go on."""
 
 
 def binary():
@@ -23,20 +24,6 @@ def binary():
     if not named or not os.access(named, os.X_OK):
         raise SystemExit(f"Deploy/torture: ADTRACK_BINARY={named} is no program")
     return os.path.abspath(named)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_until(check, within, what):
-    deadline = time.monotonic() + within
-    while not check():
-        if time.monotonic() > deadline:
-            raise Failure(f"{what}: not within {within} s")
-        time.sleep(0.01)
 
 
 class Running:
@@ -228,8 +215,4 @@ class RedisServer(Running):
         ]
         with open(path, "w", encoding="utf-8") as file:
             json.dump(programs, file)
-        result = subprocess.run(
-            [program, "programs", "import", path, "--redis", self.url], check=False, capture_output=True, text=True
-        )
-        if result.returncode != 0:
-            raise Failure("the programs were not imported: " + result.stderr.strip())
+        import_programs(program, path, self.url)

@@ -31,25 +31,8 @@ enum MD5 {
 
     private static func state(of message: UnsafeRawBufferPointer) -> State {
         var state: State = (0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476)
-        let whole = message.count & ~63
-        for start in stride(from: 0, to: whole, by: 64) {
-            self.compress(&state, UnsafeRawBufferPointer(rebasing: message[start..<(start + 64)]))
-        }
-        self.padded(message[whole...], of: message.count).withUnsafeBytes { rest in
-            for start in stride(from: 0, to: rest.count, by: 64) {
-                self.compress(&state, UnsafeRawBufferPointer(rebasing: rest[start..<(start + 64)]))
-            }
-        }
+        DigestBlocks.each(of: message, length: .lowestFirst) { self.compress(&state, $0) }
         return state
-    }
-
-    /// Section 3.1 and 3.2: one bit, zeros, and the length in bits, its lowest byte first.
-    private static func padded(_ rest: Slice<UnsafeRawBufferPointer>, of count: Int) -> [UInt8] {
-        var bytes = Array(rest) + [0x80]
-        bytes += repeatElement(0, count: (120 - bytes.count) % 64)
-        let bits = UInt64(count) &* 8
-        bytes += (0..<8).map { UInt8(truncatingIfNeeded: bits >> UInt64(8 * $0)) }
-        return bytes
     }
 
     private static func compress(_ state: inout State, _ block: UnsafeRawBufferPointer) {

@@ -17,17 +17,8 @@ enum SHA256 {
         var state: State = (
             0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab, 0x5be0_cd19
         )
-        let whole = message.count & ~63
         withUnsafeTemporaryAllocation(of: UInt32.self, capacity: 64) { schedule in
-            for start in stride(from: 0, to: whole, by: 64) {
-                self.compress(&state, UnsafeRawBufferPointer(rebasing: message[start..<(start + 64)]), schedule)
-            }
-            let rest = self.padded(message[whole...], of: message.count)
-            rest.withUnsafeBytes { bytes in
-                for start in stride(from: 0, to: bytes.count, by: 64) {
-                    self.compress(&state, UnsafeRawBufferPointer(rebasing: bytes[start..<(start + 64)]), schedule)
-                }
-            }
+            DigestBlocks.each(of: message, length: .highestFirst) { self.compress(&state, $0, schedule) }
         }
         let words = [state.0, state.1, state.2, state.3, state.4, state.5, state.6, state.7]
         return words.flatMap { word in (0..<4).map { UInt8(truncatingIfNeeded: word >> UInt32(24 - 8 * $0)) } }
@@ -47,15 +38,6 @@ enum SHA256 {
     static func hex(_ digest: [UInt8]) -> String {
         let digits = Array("0123456789abcdef".utf8)
         return String(decoding: digest.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
-    }
-
-    /// The end of the message, one bit, zeros, and the length of all of it in bits: one or two blocks.
-    private static func padded(_ rest: Slice<UnsafeRawBufferPointer>, of count: Int) -> [UInt8] {
-        var bytes = Array(rest) + [0x80]
-        bytes += repeatElement(0, count: (120 - bytes.count) % 64)
-        let bits = UInt64(count) &* 8
-        bytes += (0..<8).map { UInt8(truncatingIfNeeded: bits >> UInt64(56 - 8 * $0)) }
-        return bytes
     }
 
     private static func compress(

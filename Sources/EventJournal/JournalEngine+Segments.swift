@@ -14,6 +14,8 @@ extension JournalEngine {
     }
 
     func rotate(_ appender: inout Appender, bytes: Int) -> JournalRefusal? {
+        for id in appender.strays { try? self.files.remove(self.paths.segment(id)) }
+        appender.strays = []
         do throws(IOFailure) {
             try self.secure(&appender)
             self.dropOldestIfBound(bytes)
@@ -141,14 +143,15 @@ extension JournalEngine {
         return position
     }
 
-    /// Nothing is written to the segment any more; its frames from `first` on do not count.
+    /// Nothing is written to the segment any more; its frames from `first` on do not count. Touches no file: an event loop
+    /// may be here.
     func abandon(_ appender: inout Appender, from first: UInt64) {
         guard let current = appender.current.take() else { return }
         let isEmpty = self.ledger.withLock { ledger in
             ledger.abandonedSegment(current.id, from: first)
             return ledger.removeIfEmpty(current.id)
         }
-        if isEmpty { try? self.files.remove(self.paths.segment(current.id)) }
+        if isEmpty { appender.strays.append(current.id) }
     }
 
     func fits(_ bytes: Int) -> Bool {

@@ -12,6 +12,8 @@ final class JournalEngine: Sendable {
     struct Appender {
         var current: Current?
         var directoryIsUnsynced = false
+        /// Segments without an event whose files have to go.
+        var strays: [UInt64] = []
         /// Of an earlier life, with events that a power cut could still take: nothing is taken before they are safe.
         var unsecured: [JournalLedger.Segment] = []
         /// Where answers do not wait for a sync: what the next one has to cover.
@@ -159,19 +161,28 @@ final class JournalEngine: Sendable {
         }
     }
 
-    /// As `commit`, but only if nobody else is writing and the segment has room: for a loop that writes itself.
+    /// As `commit`, but with one write and nothing else, and only if nobody else is writing and the segment has room: for a
+    /// loop that writes itself.
+    ///
+    /// - Returns: nil where the writer has to do it.
     func commitAtOnce(_ buffer: LaneBuffer) -> BatchOutcome? {
+        // A disk that is slow just now may be so for a write as well.
+        guard self.syncAge < Self.patienceNanoseconds else { return nil }
         let outcome = self.appender.withLockIfAvailable { appender -> BatchOutcome? in
             let bytes = buffer.frames.reduce(0) { $0 + $1.stride }
             guard let current = appender.current, bytes <= current.limit - current.position,
                 !self.mustSync(before: bytes, appender)
             else { return nil }
             var progress = Progress(outcomes: [.durable])
-            self.commit([buffer], &progress, &appender)
-            return progress.outcomes.first
+            let piece = self.piece(of: [buffer], from: &progress, appender)
+            guard progress.buffer == 1 else { return nil }
+            return self.attempt(piece, first: self.nextSequence, &appender) ? .durable : nil
         }
         return outcome ?? nil
     }
+
+    /// How old a running sync may be for a loop to write beside it: half of what a health check may take.
+    private static let patienceNanoseconds: UInt64 = 5_000_000
 
     /// Stops where a sync behind the answers has to come first.
     private func commit(_ buffers: [LaneBuffer], _ progress: inout Progress, _ appender: inout Appender) {
@@ -232,23 +243,27 @@ final class JournalEngine: Sendable {
 
     /// Writes once; where that fails, once more to a new segment.
     func write(_ piece: Piece, _ appender: inout Appender) -> JournalRefusal? {
-        let milliseconds = JournalClock.wallMilliseconds()
         let first = self.nextSequence
-        for attempt in 0..<2 {
-            do {
-                try self.put(piece, first: first, milliseconds, &appender)
-                self.publish(piece, milliseconds, appender)
-                return nil
-            } catch {
-                self.logger.error("journal write failed", metadata: ["cause": "\(error)", "attempt": "\(attempt + 1)"])
-                self.abandon(&appender, from: first)
-                appender.behind.mustRewrite = self.configuration.durability != .fsync
-                guard attempt == 0 else { break }
-                if let refusal = self.ensureRoom(piece.bytes, &appender) { return refusal }
-            }
-        }
+        if self.attempt(piece, first: first, &appender) { return nil }
+        if let refusal = self.ensureRoom(piece.bytes, &appender) { return refusal }
+        if self.attempt(piece, first: first, &appender) { return nil }
         self.fail(.unavailable)
         return .unavailable
+    }
+
+    /// False: it failed, and nothing is written to the segment any more.
+    private func attempt(_ piece: Piece, first: UInt64, _ appender: inout Appender) -> Bool {
+        let milliseconds = JournalClock.wallMilliseconds()
+        do {
+            try self.put(piece, first: first, milliseconds, &appender)
+            self.publish(piece, milliseconds, appender)
+            return true
+        } catch {
+            self.logger.error("journal write failed", metadata: ["cause": "\(error)"])
+            self.abandon(&appender, from: first)
+            appender.behind.mustRewrite = self.configuration.durability != .fsync
+            return false
+        }
     }
 
     func put(

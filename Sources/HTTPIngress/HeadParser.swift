@@ -13,7 +13,6 @@ package struct HeadParser {
     private(set) var head = RequestHead()
     private let limits: HeadLimits
     private var position = 0
-    private var start = 0
     private var isConnect = false
     private var fields = FieldFacts()
 
@@ -43,13 +42,13 @@ package struct HeadParser {
         self.position = 0
         // RFC 9112 section 2.2: one empty line before the request line is ignored.
         if bytes.count >= 2, bytes[0] == .carriageReturn, bytes[1] == .lineFeed { self.position = 2 }
-        self.start = self.position
-        switch self.lines(bytes) {
+        // What lies behind the limit is not looked at: the answer must not depend on how much of it has come.
+        let most = min(bytes.count, self.position + self.limits.headBytes)
+        switch self.lines(bytes.extracting(0..<most)) {
         case .done:
-            let length = self.position - self.start
-            return length > self.limits.headBytes ? .fault(.headTooLarge) : .complete(self.position)
+            return .complete(self.position)
         case .incomplete:
-            return bytes.count - self.start > self.limits.headBytes ? .fault(.headTooLarge) : .incomplete
+            return most < bytes.count ? .fault(.headTooLarge) : .incomplete
         case .fault(let fault):
             return .fault(fault)
         }
@@ -103,8 +102,10 @@ package struct HeadParser {
 
     private mutating func target(_ bytes: Span<UInt8>) -> Step {
         let begin = self.position
+        // As far as the first byte that is too much.
+        let end = min(bytes.count, begin + self.limits.targetBytes + 1)
         var question = -1
-        while self.position < bytes.count {
+        while self.position < end {
             let byte = bytes[self.position]
             if byte <= .space || byte == .delete { break }
             if byte == UInt8(ascii: "?"), question < 0 { question = self.position }

@@ -62,13 +62,14 @@ extension Span where Element == UInt8 {
         }
     }
 
-    /// `uri-host [ ":" port ]` (RFC 9110 section 7.2) as far as it matters: nothing that would end an authority. Empty is
-    /// a host, too.
+    /// `uri-host [ ":" port ]` (RFC 9110 section 7.2) as far as it matters: of the characters of a URI (RFC 3986 section
+    /// 2), nothing that would end an authority, and no comma, which would make two of one. Empty is a host, too.
     var isHost: Bool {
         for index in self.indices {
             switch self[index] {
             case 0...0x20, 0x7f..., UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "@"),
-                UInt8(ascii: "\\"), UInt8(ascii: ","), UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"):
+                UInt8(ascii: ","), UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"),
+                UInt8(ascii: "^"), UInt8(ascii: "`"), UInt8(ascii: "{")...UInt8(ascii: "}"):
                 return false
             default:
                 continue

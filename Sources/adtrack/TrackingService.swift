@@ -74,12 +74,20 @@ struct TrackingService {
 
     // MARK: The pieces, in the order in which they depend on each other
 
+    /// What opening the journal may take without a word: it is the one thing that a start waits for.
+    private static let unremarkableStart = Duration.seconds(1)
+
     private func openJournal() throws -> EventJournal {
+        let began = ContinuousClock.now
         let journal = try EventJournal.open(
             self.configuration.journal,
             sinks: self.configuration.sinks.addresses.map(\.name),
             logger: self.logger
         )
+        let took = ContinuousClock.now - began
+        if took > Self.unremarkableStart {
+            self.logger.notice("the journal's disk is slow", metadata: ["start_ms": "\(took / .milliseconds(1))"])
+        }
         self.readiness.require("journal") { journal.refusal == nil }
         return journal
     }

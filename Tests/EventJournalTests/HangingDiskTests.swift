@@ -6,10 +6,38 @@ import Testing
 
 @testable import EventJournal
 
-/// The model's disk with syncs that hang while a test says so.
-private final class HangingFileSystem: JournalFileSystem {
-    let hangs = ConditionLock(value: 0)
-    private let model = ModelFileSystem()
+/// A disk that hangs while a test says so.
+private final class HangingDisk: Sendable {
+    enum Writes { case go, hang, failOnce }
+
+    private let hangs = ConditionLock(value: 0)
+    private let writes = NIOLockedValueBox(Writes.go)
+
+    var files: WatchedFileSystem {
+        WatchedFileSystem(
+            .init(
+                willWrite: { () throws(IOFailure) in
+                    let writes = self.writes.withLockedValue { writes in
+                        defer { if writes == .failOnce { writes = .go } }
+                        return writes
+                    }
+                    switch writes {
+                    case .go: break
+                    case .hang: self.waitWhileHanging()
+                    case .failOnce: throw IOFailure(code: EIO, call: "pwrite", path: "")
+                    }
+                },
+                willSync: { self.waitWhileHanging() }
+            )
+        )
+    }
+
+    private func waitWhileHanging() {
+        self.hangs.lock(whenValue: 0)
+        self.hangs.unlock()
+    }
+
+    func write(_ writes: Writes) { self.writes.withLockedValue { $0 = writes } }
 
     /// Syncs wait from now on.
     func hang() {
@@ -22,38 +50,14 @@ private final class HangingFileSystem: JournalFileSystem {
         self.hangs.unlock(withValue: 0)
     }
 
-    func list(_ directory: String) throws(IOFailure) -> [String] { try self.model.list(directory) }
-    func makeDirectory(_ path: String) throws(IOFailure) {}
-    func open(_ path: String, create: Bool) throws(IOFailure) -> any JournalFile {
-        HangingFile(try self.model.open(path, create: create), self)
-    }
-    func rename(_ path: String, to newPath: String) throws(IOFailure) { try self.model.rename(path, to: newPath) }
-    func remove(_ path: String) throws(IOFailure) { try self.model.remove(path) }
-    func syncDirectory(_ path: String) throws(IOFailure) { try self.model.syncDirectory(path) }
-    func freeBytes(_ path: String) throws(IOFailure) -> Int { try self.model.freeBytes(path) }
-}
-
-private final class HangingFile: JournalFile {
-    private let file: any JournalFile
-    private let system: HangingFileSystem
-
-    init(_ file: any JournalFile, _ system: HangingFileSystem) {
-        self.file = file
-        self.system = system
-    }
-
-    func size() throws(IOFailure) -> Int { try self.file.size() }
-    func write(_ parts: [UnsafeRawBufferPointer], at offset: Int) throws(IOFailure) {
-        try self.file.write(parts, at: offset)
-    }
-    func read(into place: UnsafeMutableRawBufferPointer, at offset: Int) throws(IOFailure) -> Int {
-        try self.file.read(into: place, at: offset)
-    }
-    func truncate(to size: Int) throws(IOFailure) { try self.file.truncate(to: size) }
-    func sync() throws(IOFailure) {
-        self.system.hangs.lock(whenValue: 0)
-        self.system.hangs.unlock()
-        try self.file.sync()
+    /// Goes on in the end also where a loop is held up by it, so that the test can say so.
+    func withRescue(_ body: () async throws -> Void) async throws {
+        let rescue = Task {
+            try await Task.sleep(for: .seconds(5))
+            self.goOn()
+        }
+        defer { rescue.cancel() }
+        try await body()
     }
 }
 
@@ -62,22 +66,22 @@ private final class HangingFile: JournalFile {
         "a sync that hangs holds up neither the loop nor the books; its batch is unavailable in time, and all is well after"
     )
     func hangingSync() async throws {
-        let files = HangingFileSystem()
+        let disk = HangingDisk()
         var configuration = JournalModelTests.configuration(.fsync)
         configuration.commitTimeout = 200
-        let engine = try JournalEngine(configuration, sinks: ["one"], files: files, logger: quiet)
+        let engine = try JournalEngine(configuration, sinks: ["one"], files: disk.files, logger: quiet)
         let journal = try EventJournal(engine, nil)
         let loop = MultiThreadedEventLoopGroup.singleton.any()
         let lane = try await LaneDriver.make(journal, on: loop)
         #expect(try await lane.append([record(1)]) == [.durable])
-        files.hang()
+        disk.hang()
         let began = NIODeadline.now()
         #expect(try await lane.append([record(2), record(3)]) == [.failed(.unavailable), .failed(.unavailable)])
         #expect(NIODeadline.now() - began < .seconds(2))
         // While it hangs a new record is refused at once, and the books answer.
         #expect(try await lane.append([record(4)]) == [.failed(.unavailable)])
         #expect(journal.books.balances)
-        files.goOn()
+        disk.goOn()
         var outcome: BatchOutcome? = .failed(.unavailable)
         while outcome != .durable { outcome = try await lane.append([record(5)])[0] }
         let numbers = try await lane.settledBatches
@@ -88,14 +92,14 @@ private final class HangingFile: JournalFile {
 
     @Test("without waiting for syncs, a sync that hangs refuses once the window cannot hold, and all is well after")
     func hangingSyncBehind() async throws {
-        let files = HangingFileSystem()
+        let disk = HangingDisk()
         var configuration = JournalModelTests.configuration(.write)
         configuration.commitTimeout = 200
         configuration.syncInterval = 10
-        let engine = try JournalEngine(configuration, sinks: ["one"], files: files, logger: quiet)
+        let engine = try JournalEngine(configuration, sinks: ["one"], files: disk.files, logger: quiet)
         let journal = try EventJournal(engine, nil)
         let lane = try await LaneDriver.make(journal, on: MultiThreadedEventLoopGroup.singleton.any())
-        files.hang()
+        disk.hang()
         var number = 1
         var outcome: BatchOutcome? = .durable
         while outcome == .durable, number < 1_000_000 {
@@ -104,9 +108,64 @@ private final class HangingFile: JournalFile {
         }
         #expect(outcome == .failed(.unavailable))
         #expect(journal.books.balances)
-        files.goOn()
+        disk.goOn()
         while outcome != .durable { outcome = try await lane.append([record(number)])[0] }
         #expect(journal.books.balances)
+        journal.close()
+    }
+
+    @Test("a write that hangs as well holds up the writer, never the loop")
+    func hangingWrite() async throws {
+        let disk = HangingDisk()
+        var configuration = JournalModelTests.configuration(.write)
+        configuration.commitTimeout = 200
+        configuration.syncInterval = 10
+        let engine = try JournalEngine(configuration, sinks: ["one"], files: disk.files, logger: quiet)
+        let journal = try EventJournal(engine, nil)
+        let lane = try await LaneDriver.make(journal, on: MultiThreadedEventLoopGroup.singleton.any())
+        disk.hang()
+        while engine.syncAge < 6_000_000 { #expect(try await lane.append([record(1)]) == [.durable]) }
+        disk.write(.hang)
+        try await disk.withRescue {
+            let began = NIODeadline.now()
+            let outcomes = try await lane.append([record(2)])
+            #expect(outcomes == [.failed(.unavailable)])
+            #expect(NIODeadline.now() - began < .seconds(2))
+        }
+        disk.write(.go)
+        disk.goOn()
+        var outcome: BatchOutcome? = .failed(.unavailable)
+        while outcome != .durable { outcome = try await lane.append([record(3)])[0] }
+        #expect(journal.books.balances)
+        journal.close()
+    }
+
+    @Test("a write that fails on a loop is made good by the writer: a new segment and its sync hold up nobody else")
+    func failingWrite() async throws {
+        let disk = HangingDisk()
+        var configuration = JournalModelTests.configuration(.write)
+        configuration.commitTimeout = 200
+        // None by itself during the test.
+        configuration.syncInterval = 600_000
+        let engine = try JournalEngine(configuration, sinks: ["one"], files: disk.files, logger: quiet)
+        let journal = try EventJournal(engine, nil)
+        let lane = try await LaneDriver.make(journal, on: MultiThreadedEventLoopGroup.singleton.any())
+        #expect(try await lane.append([record(1)]) == [.durable])
+        disk.hang()
+        disk.write(.failOnce)
+        try await disk.withRescue {
+            let began = NIODeadline.now()
+            let outcomes = try await lane.append([record(2)])
+            #expect(outcomes == [.failed(.unavailable)])
+            #expect(NIODeadline.now() - began < .seconds(2))
+        }
+        disk.goOn()
+        var outcome: BatchOutcome? = .failed(.unavailable)
+        while outcome != .durable { outcome = try await lane.append([record(3)])[0] }
+        #expect(journal.books.balances)
+        let reader = try #require(journal.makeReader(sink: "one"))
+        // The second was answered as unavailable and is there all the same, as it may be.
+        #expect(drain(reader) == [record(1), record(2), record(3)])
         journal.close()
     }
 }

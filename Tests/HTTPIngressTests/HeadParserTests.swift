@@ -51,21 +51,6 @@ func parse(_ text: String, _ limits: HeadLimits = HeadLimits()) -> Parsed { pars
 
 @Suite("Request heads")
 struct HeadParserTests {
-    static let good: [String] = [
-        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET /event/212312?type=click HTTP/1.1\r\nHost: localhost:8080\r\n\r\n",
-        "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET / HTTP/1.0\r\n\r\n",
-        "GET http://example.com/event/1?a=b HTTP/1.1\r\nHost: example.com\r\n\r\n",
-        "GET /a HTTP/1.1\r\nHost:a\r\nUser-Agent: \t Mozilla/5.0 (X11; Linux) \t\r\nReferer:https://e.com/\r\n\r\n",
-        "HEAD /health/check HTTP/1.1\r\nhOsT: [::1]:80\r\nconnection: Keep-Alive, close\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n",
-        "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost:\r\nX-Empty:\r\nX-Tab:\ta\tb\r\nX-High: ä\u{80}\r\n\r\n",
-        "CONNECT example.com:443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
-    ]
-
     @Test("a head is its parts")
     func parts() {
         let text = """
@@ -140,54 +125,7 @@ struct HeadParserTests {
 
     @Test(
         "what two readers could understand in two ways is malformed",
-        arguments: [
-            "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a/b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a@b\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost : a\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX : b\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\n X: b\r\n\r\n", "GET / HTTP/1.1\r\n Host: a\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n\tc\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nX(: b\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nÄ: b\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX: \u{1}\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nX: \u{7f}\r\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nX: a\nY: b\r\n\r\n", "GET / HTTP/1.1\nHost: a\n\n",
-            "GET / HTTP/1.1\r\nHost: a\r\n\n", "GET / HTTP/1.1\r\nHost: a\r\n\rX",
-            "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", " GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", "GET /  HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.1 \r\nHost: a\r\n\r\n", "GET\t/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET /\tHTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", "GET /\0 HTTP/1.1\r\nHost: a\r\n\r\n", "GET / \r\nHost: a\r\n\r\n",
-            "GET /\r\n\r\n", "GET\r\n\r\n", "GET / http/1.1\r\nHost: a\r\n\r\n", "GET / HTTP/1\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.10\r\nHost: a\r\n\r\n", "GET / HTTP/11.1\r\nHost: a\r\n\r\n",
-            "GET / HTTP/x.1\r\nHost: a\r\n\r\n",
-            "GET / HTTP 1.1\r\nHost: a\r\n\r\n", "GET a HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET ?a HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET /#f HTTP/1.1\r\nHost: a\r\n\r\n", "GET /?a#f HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET http:///a HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://a@b/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            "POST a HTTP/1.1\r\nHost: a\r\n\r\n",
-            "OPTIONS a:80 HTTP/1.1\r\nHost: a\r\n\r\n", "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET example.com:80 HTTP/1.1\r\nHost: a\r\n\r\n",
-            "G(T / HTTP/1.1\r\nHost: a\r\n\r\n", "GÄT / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHI / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 1\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x1\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1 1\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n",
-            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n",
-            "POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-        ]
+        arguments: HeadCorpus.malformed
     )
     func malformed(head: String) {
         #expect(parse(head) == .fault(.malformed))
@@ -195,19 +133,13 @@ struct HeadParserTests {
 
     @Test(
         "other versions and methods have answers of their own",
-        arguments: [
-            ("GET / HTTP/2.0\r\n", HeadFault.versionUnsupported), ("GET / HTTP/0.9\r\n", .versionUnsupported),
-            ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", .versionUnsupported),
-            ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", .versionUnsupported),
-            ("get / HTTP/1.1\r\nHost: a\r\n\r\n", .methodUnknown),
-            ("BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n", .methodUnknown),
-        ]
+        arguments: HeadCorpus.unserved
     )
     func others(head: String, fault: HeadFault) {
         #expect(parse(head) == .fault(fault))
     }
 
-    @Test("every prefix of a good head is incomplete, and the whole is complete", arguments: good)
+    @Test("every prefix of a good head is incomplete, and the whole is complete", arguments: HeadCorpus.good)
     func prefixes(head: String) {
         let bytes = Array(head.utf8)
         for end in 0..<bytes.count where parse(Array(bytes[..<end])) != .incomplete {
@@ -220,7 +152,7 @@ struct HeadParserTests {
         #expect(parsed.length == bytes.count)
     }
 
-    @Test("one parser that is fed byte by byte says the same as one that gets all at once", arguments: good)
+    @Test("one parser that is fed byte by byte says the same as one that gets all at once", arguments: HeadCorpus.good)
     func byteByByte(head: String) {
         let bytes = Array((head + head).utf8)
         var parser = HeadParser(HeadLimits())
@@ -270,6 +202,27 @@ struct HeadParserTests {
             Issue.record("16 KiB after an empty line are refused")
             return
         }
+    }
+
+    @Test(
+        "what is wrong behind a limit changes nothing: the answer is the same however the bytes arrive",
+        arguments: [
+            ("GET /", 8_192, "#f HTTP/1.1\r\nHost: a\r\n\r\n", HeadFault.targetTooLong),
+            ("GET /", 8_192, "\r\n\r\n", .targetTooLong),
+            ("GET / HTTP/1.1\r\nX: ", 16_384, "\0\r\n\r\n", .headTooLarge),
+            ("GET / HTTP/1.1\r\nX: ", 16_384, "\r\n\r\n", .headTooLarge),
+        ]
+    )
+    func faultsBehindLimits(start: String, fill: Int, end: String, fault: HeadFault) {
+        let bytes = Array((start + String(repeating: "a", count: fill) + end).utf8)
+        // Around the limits of the target, of the head, and at the end.
+        for end in Array(8_190...8_210) + Array(16_380...16_410) where end <= bytes.count {
+            switch parse(Array(bytes[..<end])) {
+            case .incomplete where end < 16_385, .fault(fault): continue
+            case let other: Issue.record("\(end) bytes are \(other)")
+            }
+        }
+        #expect(parse(bytes) == .fault(fault))
     }
 
     @Test("64 fields are read, 65 are too many")

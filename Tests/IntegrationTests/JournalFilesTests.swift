@@ -192,7 +192,7 @@ extension Integration {
                 }
                 let ids = try directory.write("/event/212312?a=" + String(repeating: "x", count: 6_000), to: "paths")
                 var service = try await blocked(directory, bound)
-                let load = try ServiceProcess(
+                let load = try directory.run(
                     Binary.path(),
                     [
                         "load", service.url, "--rate", "30000", "--duration", "1h", "--connections", "16", "--pipeline",

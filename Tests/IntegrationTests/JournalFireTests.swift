@@ -13,8 +13,13 @@ extension Integration {
         /// `ADTRACK_CUTS` says how often the power goes for each durability.
         static let cuts = count("ADTRACK_CUTS", default: 3)
 
-        private func load(_ port: Int, _ record: String, rate: Int) throws -> ServiceProcess {
-            try ServiceProcess(
+        private func load(
+            _ port: Int,
+            _ record: String,
+            rate: Int,
+            in directory: TestDirectory
+        ) throws -> ServiceProcess {
+            try directory.run(
                 Binary.path(),
                 [
                     "load", "http://127.0.0.1:\(port)", "--rate", "\(rate)", "--duration", "1h", "--connections", "32",
@@ -65,7 +70,7 @@ extension Integration {
                 for round in 0..<max(1, Self.cuts) {
                     let record = "\(directory.path)/accepted-\(round)"
                     let service = try await Service.start(setup, in: directory)
-                    let load = try load(setup.port, record, rate: 1_500)
+                    let load = try load(setup.port, record, rate: 1_500, in: directory)
                     do {
                         let isServing = await eventually(within: .seconds(20)) { ((try? ids(record)) ?? []).count > 50 }
                         #expect(isServing)

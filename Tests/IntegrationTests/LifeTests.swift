@@ -16,8 +16,13 @@ extension Integration {
         static let stops = count("ADTRACK_STOPS", default: 4)
 
         /// A generator that goes on for as long as the test wants, with a line a second of what happens.
-        private func load(_ port: Int, _ record: String, rate: Int) throws -> ServiceProcess {
-            try ServiceProcess(
+        private func load(
+            _ port: Int,
+            _ record: String,
+            rate: Int,
+            in directory: TestDirectory
+        ) throws -> ServiceProcess {
+            try directory.run(
                 Binary.path(),
                 [
                     "load", "http://127.0.0.1:\(port)", "--rate", "\(rate)", "--duration", "1h", "--connections", "50",
@@ -45,7 +50,7 @@ extension Integration {
                 setup.port = try FreePort.next()
                 let record = directory.path + "/accepted"
                 var service = try await Service.start(setup, in: directory)
-                let load = try load(setup.port, record, rate: 1_500)
+                let load = try load(setup.port, record, rate: 1_500, in: directory)
                 var starts: [Duration] = []
                 do {
                     for _ in 0..<max(1, Self.kills / 2) {
@@ -83,7 +88,7 @@ extension Integration {
                 try await TestDirectory.with { directory async throws in
                     let service = try await Service.start(in: directory)
                     let record = directory.path + "/accepted"
-                    let load = try load(service.port, record, rate: 2_000)
+                    let load = try load(service.port, record, rate: 2_000, in: directory)
                     do {
                         _ = try await load.line { $0.contains("200:") }
                         let began = ContinuousClock.now

@@ -175,7 +175,7 @@ extension Integration {
                 let arguments = [
                     "load", service.url, "--rate", "2000", "--duration", "4s", "--unknown", "10%", "--invalid", "5%",
                 ]
-                let load = try ServiceProcess(Binary.path(), arguments + ["--json", "--quiet"])
+                let load = try service.directory.run(Binary.path(), arguments + ["--json", "--quiet"])
                 var received = 0.0
                 var looks = 0
                 while load.isRunning {

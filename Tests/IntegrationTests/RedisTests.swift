@@ -139,7 +139,7 @@ extension Integration {
                 #expect(try service.get("/event/hot").status == 200)
                 let ids = try service.directory.write("hot", to: "ids")
                 redis.pause()
-                let load = try ServiceProcess(
+                let load = try service.directory.run(
                     Binary.path(),
                     ["load", service.url, "--rate", "500", "--duration", "3s", "--ids", ids, "--json", "--quiet"]
                 )

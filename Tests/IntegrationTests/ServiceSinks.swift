@@ -48,7 +48,7 @@ extension Service {
 
     /// Requests at a fixed rate from a process of their own.
     func startLoad(rate: Int, seconds: Int) throws -> ServiceProcess {
-        try ServiceProcess(
+        try directory.run(
             Binary.path(),
             ["load", url, "--rate", "\(rate)", "--duration", "\(seconds)s", "--json", "--quiet"]
         )

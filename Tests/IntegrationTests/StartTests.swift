@@ -126,16 +126,11 @@ extension Integration {
                     "-c",
                     "cd '\(directory.path)' && exec '\(try Binary.path())' serve --host 127.0.0.1 --port 0 --management-port 0",
                 ]
-                let process = try ServiceProcess("/bin/sh", arguments)
-                do {
-                    let line = try await process.line { $0.contains("http=") }
-                    let port = line.components(separatedBy: "http=127.0.0.1:").last?.prefix { $0.isNumber }
-                    let number = try #require(port.flatMap { Int($0) })
-                    #expect(try RawConnection(port: number).exchange("/event/212312").status == 200)
-                } catch {
-                    await process.end()
-                    throw error
-                }
+                let process = try directory.run("/bin/sh", arguments)
+                let line = try await process.line { $0.contains("http=") }
+                let port = line.components(separatedBy: "http=127.0.0.1:").last?.prefix { $0.isNumber }
+                let number = try #require(port.flatMap { Int($0) })
+                #expect(try RawConnection(port: number).exchange("/event/212312").status == 200)
                 process.signal(SIGTERM)
                 #expect(try await process.exit() == .status(0))
                 #expect(FileManager.default.fileExists(atPath: directory.path + "/adtrack-data/journal"))

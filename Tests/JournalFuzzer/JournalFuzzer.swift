@@ -5,7 +5,7 @@ import Logging
 @testable import EventJournal
 
 // What a start makes of any bytes in the place of a segment, driven by libFuzzer (https://llvm.org/docs/LibFuzzer.html).
-// Tests/JournalFuzzer/run builds it, since the reader itself has to be instrumented, and runs it.
+// Tests/fuzz builds it, since the reader itself has to be instrumented, and runs it.
 
 private let instance = InstanceID(high: 0x1234, low: 0x5678)
 private let segmentID: UInt64 = 7
@@ -113,10 +113,10 @@ private func seal(_ bytes: UnsafeMutableRawBufferPointer) {
     }
 }
 
-/// Writes the corpus to begin with to the directory that `JOURNAL_SEEDS` names.
+/// Writes the corpus to begin with to the directory that `FUZZ_SEEDS` names.
 @_cdecl("LLVMFuzzerInitialize")
 public func initialize(_ count: UnsafeMutableRawPointer?, _ arguments: UnsafeMutableRawPointer?) -> CInt {
-    guard let directory = getenv("JOURNAL_SEEDS").map({ String(cString: $0) }) else { return 0 }
+    guard let directory = getenv("FUZZ_SEEDS").map({ String(cString: $0) }) else { return 0 }
     for number in 0..<6 {
         guard let file = fopen("\(directory)/segment-\(number)", "w") else { fatalError("no seed can be written") }
         let segment = makeSegment(frames: number * 3, records: 1 + number)

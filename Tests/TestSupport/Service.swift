@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// An `adtrack serve` of a test's own: on free ports of the loopback, with its journal and events in a directory of its own.
 public final class Service: Sendable {
@@ -38,20 +39,10 @@ public final class Service: Sendable {
         isolation: isolated (any Actor)? = #isolation,
         _ body: (Service) async throws -> Outcome
     ) async throws -> Outcome {
-        try await TestDirectory.with { directory in
-            let service = try await start(setup, in: directory)
-            do {
-                let outcome = try await body(service)
-                await service.process.end()
-                return outcome
-            } catch {
-                await service.process.end()
-                throw error
-            }
-        }
+        try await TestDirectory.with { try await body(start(setup, in: $0)) }
     }
 
-    /// Starts one that the caller ends; returns when it has said that it serves.
+    /// Starts one that ends with the directory, if it is not ended before; returns when it has said that it serves.
     public static func start(_ setup: Setup = Setup(), in directory: TestDirectory) async throws -> Service {
         let process = try launch(setup, in: directory)
         do {
@@ -70,7 +61,7 @@ public final class Service: Sendable {
     public static func launch(_ setup: Setup, in directory: TestDirectory) throws -> ServiceProcess {
         var arguments = ["serve", "--host", "127.0.0.1", "--port", "\(setup.port)", "--management-port", "0"]
         if setup.hasOwnData { arguments += ["--journal", directory.journal, "--sink", "file:\(directory.events)"] }
-        return try ServiceProcess(
+        return try directory.run(
             Binary.path(),
             arguments + setup.arguments,
             environment: setup.environment,
@@ -137,9 +128,11 @@ public enum Binary {
     }
 }
 
-/// A directory of a test's own, removed at its end.
+/// A directory of a test's own. At its end the processes that were started in it are ended, however the test went, and it
+/// is removed.
 public final class TestDirectory: Sendable {
     public let path: String
+    private let processes = Mutex<[ServiceProcess]>([])
 
     public var journal: String { path + "/journal" }
     public var events: String { path + "/events" }
@@ -154,8 +147,31 @@ public final class TestDirectory: Sendable {
         _ body: (TestDirectory) async throws -> Outcome
     ) async throws -> Outcome {
         let directory = try TestDirectory()
-        defer { try? FileManager.default.removeItem(atPath: directory.path) }
-        return try await body(directory)
+        do {
+            let outcome = try await body(directory)
+            await directory.end()
+            return outcome
+        } catch {
+            await directory.end()
+            throw error
+        }
+    }
+
+    private func end() async {
+        for process in processes.withLock({ $0 }) { await process.end() }
+        try? FileManager.default.removeItem(atPath: path)
+    }
+
+    /// Starts a program that works in this directory.
+    public func run(
+        _ path: String,
+        _ arguments: [String],
+        environment: [String: String] = [:],
+        descriptors: Int? = nil
+    ) throws -> ServiceProcess {
+        let process = try ServiceProcess(path, arguments, environment: environment, descriptors: descriptors)
+        processes.withLock { $0.append(process) }
+        return process
     }
 
     /// - Returns: the file's path.

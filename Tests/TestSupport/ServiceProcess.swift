@@ -1,9 +1,12 @@
+import Dispatch
 public import Glibc
 import Synchronization
 
 /// A program that a test started: its standard error line by line, its end, and signals to it by its process id alone.
 ///
-/// Everything that blocks has a thread of its own, so a waiting test never holds up another one.
+/// It ends with whatever started it: with its ``TestDirectory``, where it was started in one, and with the process that
+/// runs the tests in any case, also when that crashes or is killed. Everything that blocks has a thread of its own, so a
+/// waiting test never holds up another one.
 public final class ServiceProcess: Sendable {
     /// How a process ended.
     public enum Exit: Equatable, Sendable {
@@ -12,6 +15,8 @@ public final class ServiceProcess: Sendable {
     }
 
     private struct State {
+        var id: pid_t = 0
+        var failure: ServiceFailure?
         var exit: Exit?
         var lines: [String] = []
         /// Standard output and standard error: the end is complete when both are read to theirs.
@@ -20,7 +25,7 @@ public final class ServiceProcess: Sendable {
         var output: [UInt8] = []
     }
 
-    public let id: pid_t
+    public var id: pid_t { state.withLock { $0.id } }
     private let state = Mutex(State())
     /// Rings whenever a line came or the process ended.
     private let bell = Bell()
@@ -36,14 +41,23 @@ public final class ServiceProcess: Sendable {
         if let descriptors { command = ["/bin/sh", "-c", "ulimit -n \(descriptors); exec \"$0\" \"$@\""] + command }
         let errors = try Self.pipe()
         let output = try Self.pipe()
-        defer {
-            close(errors.write)
-            close(output.write)
+        let started = DispatchSemaphore(value: 0)
+        // What starts it waits for its end: the system ends it when that thread is gone, and so with this process.
+        Self.thread { [command] in
+            let isRunning = self.start(command, environment: environment, output: output.write, errors: errors.write)
+            started.signal()
+            if isRunning { self.waitForEnd() }
         }
-        id = try Self.spawn(command, environment: environment, output: output.write, errors: errors.write)
+        started.wait()
+        close(errors.write)
+        close(output.write)
+        if let failure = state.withLock({ $0.failure }) {
+            close(errors.read)
+            close(output.read)
+            throw failure
+        }
         Self.thread { self.readLines(errors.read) }
         Self.thread { self.readOutput(output.read) }
-        Self.thread { self.waitForEnd() }
     }
 
     // MARK: What it says
@@ -72,7 +86,7 @@ public final class ServiceProcess: Sendable {
     /// Does nothing when the process has ended: its id may be another's by then.
     public func signal(_ number: Int32) {
         state.withLock { state in
-            if state.exit == nil { _ = kill(id, number) }
+            if state.exit == nil { _ = kill(state.id, number) }
         }
     }
 
@@ -127,7 +141,19 @@ public final class ServiceProcess: Sendable {
         bell.ring()
     }
 
+    private func start(_ command: [String], environment: [String: String], output: CInt, errors: CInt) -> Bool {
+        do {
+            let id = try Self.spawn(command, environment: environment, output: output, errors: errors)
+            state.withLock { $0.id = id }
+            return true
+        } catch {
+            state.withLock { $0.failure = error }
+            return false
+        }
+    }
+
     private func waitForEnd() {
+        let id = id
         var information = siginfo_t()
         // The process stays a zombie, and its id its own, until the end is noted.
         while waitid(P_PID, id_t(id), &information, WEXITED | WNOWAIT) != 0, errno == EINTR {}
@@ -174,6 +200,8 @@ public final class ServiceProcess: Sendable {
 
     // MARK: Start
 
+    private static let setpriv = "/usr/bin/setpriv"
+
     private static func pipe() throws -> (read: CInt, write: CInt) {
         var ends: [CInt] = [-1, -1]
         // Not pipe(2): closing on exec must be set with the making, or a process that another test starts just then inherits it.
@@ -188,7 +216,9 @@ public final class ServiceProcess: Sendable {
         environment: [String: String],
         output: CInt,
         errors: CInt
-    ) throws -> pid_t {
+    ) throws(ServiceFailure) -> pid_t {
+        // util-linux, which Debian always has, asks for the signal (prctl(2), PR_SET_PDEATHSIG) and becomes the program.
+        let command = access(setpriv, X_OK) == 0 ? [setpriv, "--pdeathsig", "KILL", "--"] + command : command
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
