@@ -91,6 +91,7 @@ struct HeadParserTests {
         "a connection stays as long as both sides want",
         arguments: [
             ("1.1", "", true), ("1.1", "Connection: close\r\n", false), ("1.1", "Connection: CLOSE\r\n", false),
+            ("1.1", "Connection: close\t\t\r\n", false),
             ("1.1", "Connection: keep-alive\r\n", true), ("1.1", "Connection: x, close ,y\r\n", false),
             ("1.1", "Connection: closed\r\n", true), ("1.1", "Connection:\r\n", true),
             ("1.1", "Connection: keep-alive\r\nConnection: close\r\n", false), ("1.0", "", false),

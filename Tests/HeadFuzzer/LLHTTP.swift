@@ -91,6 +91,8 @@ extension PlainHead {
         require(theirs.hasBody == head.announcesBody, "llhttp sees a body where we see none, or the reverse")
         // In HTTP/1.0 llhttp looks for keep-alive alone; we take close for an answer as well.
         require(!head.keepsAlive || theirs.staysOpen, "llhttp closes where we stay")
-        require(head.keepsAlive || !theirs.staysOpen || head.isHTTP10, "llhttp stays where we close")
+        // Nor does it know that a tab may stand around an option (RFC 9110 section 5.6.3).
+        let isTabbed = self.bytes.contains(0x09)
+        require(head.keepsAlive || !theirs.staysOpen || head.isHTTP10 || isTabbed, "llhttp stays where we close")
     }
 }
