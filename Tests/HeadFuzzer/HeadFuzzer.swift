@@ -18,6 +18,9 @@ private let limits = [
     }(),
 ]
 
+/// Not in CI: a habit of llhttp's that nobody knew yet is no fault of a change. `DifferentialTests` compare there.
+private let comparesWithLLHTTP = getenv("FUZZ_LLHTTP") != nil
+
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let input = Array(UnsafeBufferPointer(start: bytes, count: count))
@@ -29,7 +32,7 @@ public func testOneInput(_ bytes: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
         let head = Array(input[..<length])
         let plain = PlainHead(head)
         plain.check(verdict.head, limits)
-        plain.checkAgainstLLHTTP(verdict.head)
+        if comparesWithLLHTTP { plain.checkAgainstLLHTTP(verdict.head) }
         checkTracking(head, verdict.head)
     }
     return 0
