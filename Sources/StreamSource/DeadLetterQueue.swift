@@ -4,8 +4,8 @@ import TrackingModel
 
 /// Dead letters as messages of an SQS queue: a JSON object each, as in the lines of ``DeadLetterFiles``.
 ///
-/// A queue can't be asked what it holds, so the latest hundred thousand are remembered here: this process sends none
-/// twice. What an earlier process sent and has not committed comes again, and what a call may or may not have brought
+/// A queue can't be asked what it holds, so up to a hundred thousand are remembered here, then it begins anew: among those
+/// this process sends none twice. What an earlier process sent and has not committed comes again, and what a call may or may not have brought
 /// there; the field `identity` tells that it is the same letter.
 public actor DeadLetterQueue: DeadLetterPlace {
     /// Calls under way at once.

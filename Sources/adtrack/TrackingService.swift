@@ -86,7 +86,10 @@ struct TrackingService {
         )
         let took = ContinuousClock.now - began
         if took > Self.unremarkableStart {
-            self.logger.notice("the journal's disk is slow", metadata: ["start_ms": "\(took / .milliseconds(1))"])
+            self.logger.notice(
+                "the journal took long to open: a slow disk, or a large backlog",
+                metadata: ["start_ms": "\(took / .milliseconds(1))"]
+            )
         }
         self.readiness.require("journal") { journal.refusal == nil }
         return journal
