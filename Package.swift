@@ -65,17 +65,21 @@ let package = Package(
         // C: headers only, linked by their module maps.
         .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
         .systemLibrary(name: "CChecksum"),
+        .systemLibrary(name: "CLinux"),
         .systemLibrary(name: "CCurl", providers: [.apt(["libcurl4-openssl-dev"])]),
 
         // Below everything: the nouns, the actors' frame, the figures.
         room("TrackingModel", sees: [protobuf]),
+        room("Reactor", sees: ["CLinux", nioCore, nioLocks]),
         room("Verticles", sees: [nioCore, nioLocks, lifecycle, logging]),
         room("Telemetry", sees: [coreMetrics]),
 
         // The event's journey.
         room(
             "HTTPIngress",
-            sees: ["TrackingPipeline", "TrackingModel", "Verticles", "Telemetry", nioCore, nioPosix, nioLocks, logging]
+            sees: [
+                "CLinux", "Reactor", "TrackingPipeline", "TrackingModel", "Verticles", "Telemetry", nioCore, nioLocks, logging,
+            ]
         ),
         room("TrackingPipeline", sees: ["ProgramCache", "EventJournal", "TrackingModel"]),
         room("ProgramCache", sees: ["RedisClient", "TrackingModel", nioCore]),
@@ -114,7 +118,7 @@ let package = Package(
             dependencies: [
                 "HTTPIngress", "TrackingPipeline", "ProgramCache", "RedisClient", "EventJournal", "StreamSink",
                 "StreamSource",
-                "AWSTransport", "EventStore", "LambdaRuntime", "CoreDataFeed", "TrackingModel", "Verticles",
+                "AWSTransport", "EventStore", "LambdaRuntime", "CoreDataFeed", "TrackingModel", "Verticles", "Reactor",
                 "Telemetry", "LoadGenerator", arguments, configuration,
                 lifecycle, logging, metrics, nioCore, nioPosix, protobuf,
             ],
@@ -122,13 +126,14 @@ let package = Package(
         ),
         tests(of: "TrackingModel", sees: [protobuf]),
         tests(of: "ProgramCache", sees: ["RedisClient", "TrackingModel", nioCore]),
+        tests(of: "Reactor", sees: [nioCore]),
         tests(of: "Verticles", sees: [nioCore, nioPosix, nioLocks, lifecycle, logging]),
         tests(of: "Telemetry", sees: [coreMetrics]),
         tests(
             of: "HTTPIngress",
             sees: [
-                "EventJournal", "ProgramCache", "TrackingModel", "TrackingPipeline", "Verticles", "TestSupport",
-                nioCore, nioPosix,
+                "EventJournal", "ProgramCache", "TrackingModel", "TrackingPipeline", "Reactor", "Verticles", "TestSupport",
+                nioCore,
                 nioHTTP1, nioEmbedded, logging,
             ]
         ),

@@ -51,7 +51,7 @@ public actor CoreDataSubscriber: Verticle {
         _ configuration: RedisConfiguration,
         keys: CoreDataKeys = CoreDataKeys(),
         topic: Topic<CoreDataChange>,
-        context: VerticleContext
+        context: VerticleContext<any EventLoop>
     ) {
         var reading = configuration
         reading.commandTimeout = .seconds(1)

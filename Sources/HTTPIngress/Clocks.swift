@@ -2,7 +2,7 @@ import Glibc
 import TrackingModel
 import TrackingPipeline
 
-/// Reads the clocks of one event loop, once for everything that arrived together.
+/// The clocks of one event loop, read once for everything that arrived together.
 ///
 /// The wall clock is the monotonic one plus an offset that is taken anew every second, so that one reading serves both.
 struct Clocks {
@@ -11,8 +11,10 @@ struct Clocks {
 
     init() { self.takeOffset(Self.monotonic()) }
 
-    mutating func read() -> Moment {
-        let now = Self.monotonic()
+    mutating func read() -> Moment { self.moment(at: Self.monotonic()) }
+
+    /// - Parameter now: what the monotonic clock said, a moment ago.
+    mutating func moment(at now: UInt64) -> Moment {
         if now &- self.offsetTaken > 1_000_000_000 { self.takeOffset(now) }
         return Moment(
             monotonic: now,

@@ -1,18 +1,16 @@
 import Glibc
 import NIOCore
 import ProgramCache
+import Reactor
 import Verticles
 
 /// One client's connection: its bytes on the way in and out, and how far they are.
 ///
-/// It only holds and moves; what the bytes mean is decided by its verticle, which it enters once for each batch of reads.
+/// It only holds and moves; what the bytes mean is decided by its verticle, which it enters once for each read.
 ///
-/// Sendable only as a claim: every field is touched on the channel's event loop alone, by NIO, which calls a handler
-/// there, and by the verticle, which is an actor on that loop.
-final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
+/// Sendable only as a claim: every field is touched on the event loop alone, by the loop, which calls `isReady`, and by the
+/// verticle, which is an actor on that loop.
+final class HTTPConnection: Watched, @unchecked Sendable {
     /// An accepted request's answer, which waits in `out` until its event is durable.
     struct HeldAnswer {
         var start: Int
@@ -33,16 +31,22 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     private let verticle: HTTPVerticle
-    private var context: ChannelHandlerContext?
+    private let reactor: ReactorLoop
     /// Where the verticle keeps this connection.
     var slot = -1
     var phase = Phase.open
+    /// Requests, or the beginning of one, that have been received and not been served.
     var inbound = ByteBuffer()
+    /// `inbound` is the memory that the verticle lends for one read.
+    private(set) var hasBorrowed = false
+    /// Answers that may not leave yet, and what is being put together.
     var out = ByteBuffer()
-    /// The channel's own, between its beginning and its end; nil where the channel is not a socket.
-    private var socket: NIOBSDSocket.Handle?
-    /// Writes that wait in the channel for room in the socket; what follows goes behind the last of them.
-    private var waitingWrites = 0
+    /// Answers that may leave as soon as the kernel has room for them; what follows goes behind.
+    private var unsent = ByteBuffer()
+    /// Our side ends when `unsent` has left.
+    private var endsWhenSent = false
+    /// What the last recv(2) returned.
+    private var received = 0
     var held: [HeldAnswer] = []
     /// The first request waits for a program or for a route's answer.
     var isWaiting = false
@@ -63,74 +67,75 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
     /// Since when the client has left answers unread; 0: it hasn't.
     var unreadSince: UInt64 = 0
 
-    init(verticle: HTTPVerticle) {
+    init(descriptor: CInt, verticle: HTTPVerticle) {
         self.verticle = verticle
+        self.reactor = verticle.reactor
+        super.init(descriptor: descriptor)
     }
 
     var hasUnread: Bool { self.inbound.readableBytes > 0 }
 
-    // MARK: What NIO says
+    // MARK: What the kernel says
 
-    private static let bytesArrived = Entrance<HTTPVerticle, HTTPConnection> { $0.bytesArrived($1) }
+    private static let readable = Entrance<HTTPVerticle, HTTPConnection> { $0.readable($1) }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        self.context = context
+    override func isReady(_ readiness: Readiness) {
+        if readiness == .readable { return Self.readable(self.verticle, self) }
+        // A reset by the client, for the most part: its connection ends, and nobody else's concern.
+        if readiness.contains(.failed) { return self.close() }
+        if readiness.contains(.writable) { self.sendUnsent() }
+        guard self.phase != .closed else { return }
+        if readiness.contains(.readable) {
+            Self.readable(self.verticle, self)
+        } else if readiness.contains(.hungUp) {
+            self.close()
+        }
     }
 
-    func channelActive(context: ChannelHandlerContext) {
-        let channel = context.channel.pipeline.syncOperations
-        self.socket = try? channel.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) { $0 }
-        self.verticle.enter { $0.connectionOpened(self) }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        guard self.phase == .open else { return }
-        var bytes = self.unwrapInboundIn(data)
-        if self.inbound.readableBytes == 0 {
-            self.inbound = bytes
+    /// Reads what has come, as much as one read takes.
+    ///
+    /// - Parameter spare: memory for the time in which these bytes are served, so that a connection needs its own only where
+    ///   something is left over; `giveBack` ends that time.
+    /// - Returns: true: there are bytes to serve.
+    func receive(borrowing spare: inout ByteBuffer) -> Bool {
+        if !self.hasUnread, !self.hasBorrowed {
+            swap(&self.inbound, &spare)
+            self.hasBorrowed = true
         } else {
             self.inbound.discardReadBytes()
-            self.inbound.writeBuffer(&bytes)
         }
-    }
-
-    func channelReadComplete(context: ChannelHandlerContext) {
-        guard self.phase == .open else { return }
-        Self.bytesArrived(self.verticle, self)
-    }
-
-    func channelWritabilityChanged(context: ChannelHandlerContext) {
-        self.isWritable = context.channel.isWritable
-        if self.isWritable { self.verticle.enter { $0.becameWritable(self) } }
-    }
-
-    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .some(.inputClosed) = event as? ChannelEvent {
-            self.verticle.enter { $0.clientFinished(self) }
+        let count = self.inbound.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.readBytes) { memory in
+            self.received = recv(self.descriptor, memory.baseAddress, memory.count, 0)
+            return max(0, self.received)
         }
-        context.fireUserInboundEventTriggered(event)
+        if self.phase != .open { self.inbound.clear() }
+        if self.received == 0 { self.finishInput() }
+        // What is broken is reported as failed with the next tick.
+        return count > 0 && self.phase == .open
     }
 
-    func channelInactive(context: ChannelHandlerContext) {
-        self.phase = .closed
-        self.socket = nil
-        self.verticle.enter { $0.connectionClosed(self) }
-        self.context = nil
+    /// Ends the loan: what is left over is the connection's own now.
+    func giveBack(to spare: inout ByteBuffer) {
+        guard self.hasBorrowed else {
+            if !self.hasUnread { self.inbound = ByteBuffer() }
+            return
+        }
+        if self.hasUnread { spare.writeImmutableBuffer(self.inbound) }
+        self.inbound.clear()
+        swap(&self.inbound, &spare)
+        self.hasBorrowed = false
     }
 
-    /// A reset by the client, for the most part: its connection ends, and nobody else's concern.
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        context.close(promise: nil)
+    private func finishInput() {
+        self.clientHasFinished = true
+        self.updateInterest()
     }
 
     // MARK: What the verticle wants
 
-    var remoteAddress: SocketAddress? { self.context?.remoteAddress }
+    var remoteAddress: SocketAddress? { SocketAddress(peerOf: self.descriptor) }
     /// Bytes that the client's side has not taken yet.
-    var unsentBytes: Int {
-        guard let options = self.context?.channel.syncOptions else { return 0 }
-        return (try? options.getOption(.bufferedWritableBytes)) ?? 0
-    }
+    var unsentBytes: Int { self.unsent.readableBytes }
 
     /// Sends everything in `out`.
     func flush() {
@@ -138,33 +143,54 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         if self.out.readableBytes == 0 { self.out.clear() }
     }
 
-    /// Sends the first bytes of `out`, up to its index `end`: straight to the socket, and what that does not take by way of
-    /// the channel, which waits for room. The channel's own way costs a fifth of a request (`Tests/Benchmarks`).
+    /// Sends the first bytes of `out`, up to its index `end`; what the kernel does not take waits for room.
     func flush(upTo end: Int) {
         let length = end - self.out.readerIndex
-        guard length > 0, let context = self.context else { return }
-        let sent = self.waitingWrites == 0 ? self.send(length) : 0
+        guard length > 0, self.phase != .closed else { return }
+        let sent = self.unsent.readableBytes == 0 ? self.send(self.out, length) : 0
         self.out.moveReaderIndex(forwardBy: sent)
         guard sent < length, let rest = self.out.readSlice(length: length - sent) else { return }
-        self.waitingWrites += 1
-        let written = context.eventLoop.makePromise(of: Void.self)
-        written.futureResult.assumeIsolated().whenComplete { _ in self.waitingWrites -= 1 }
-        context.writeAndFlush(self.wrapOutboundOut(rest), promise: written)
+        self.unsent.writeImmutableBuffer(rest)
+        if self.unsent.readableBytes > Self.unsentLimits.upperBound { self.isWritable = false }
+        self.updateInterest()
     }
 
-    /// Bytes that the socket took at once; none where it is full or broken, which the channel finds out as well.
-    private func send(_ length: Int) -> Int {
-        guard let socket = self.socket else { return 0 }
-        return self.out.withUnsafeReadableBytes { max(0, Glibc.send(socket, $0.baseAddress, length, Self.sendFlags)) }
+    private func sendUnsent() {
+        self.unsent.moveReaderIndex(forwardBy: self.send(self.unsent, self.unsent.readableBytes))
+        if self.unsent.readableBytes == 0 {
+            self.unsent = ByteBuffer()
+            self.updateInterest()
+            if self.endsWhenSent { return self.finishOutput() }
+        }
+        if !self.isWritable, self.unsent.readableBytes < Self.unsentLimits.lowerBound {
+            self.isWritable = true
+            self.verticle.enter { $0.becameWritable(self) }
+        }
+    }
+
+    /// Bytes that the kernel took; none where it is full or the connection broken, which the loop reports.
+    private func send(_ buffer: ByteBuffer, _ length: Int) -> Int {
+        buffer.withUnsafeReadableBytes { max(0, Glibc.send(self.descriptor, $0.baseAddress, length, Self.sendFlags)) }
     }
 
     private static let sendFlags = CInt(MSG_NOSIGNAL)
 
+    /// The most that one read takes.
+    static let readBytes = 16 << 10
+    /// Unsent bytes: beyond the upper bound no more requests are served, until fewer than the lower one are left.
+    private static let unsentLimits = (32 << 10)...(64 << 10)
+
     func setReading(_ isReading: Bool) {
-        guard isReading != self.isReading, let channel = self.context?.channel else { return }
+        guard isReading != self.isReading else { return }
         self.isReading = isReading
-        try? channel.syncOptions?.setOption(.autoRead, value: isReading)
-        if isReading { channel.read() }
+        self.updateInterest()
+    }
+
+    private func updateInterest() {
+        var interest: Readiness = []
+        if self.isReading, !self.clientHasFinished { interest.insert(.readable) }
+        if self.unsent.readableBytes > 0 { interest.insert(.writable) }
+        self.reactor.change(self, to: interest)
     }
 
     /// Ends our side once everything written has gone to the client's system. The client's remaining bytes are read and
@@ -173,16 +199,20 @@ final class HTTPConnection: ChannelInboundHandler, @unchecked Sendable {
         self.phase = .lingering
         self.inbound.clear()
         self.setReading(true)
-        guard let context = self.context else { return }
-        let written = context.eventLoop.makePromise(of: Void.self)
-        written.futureResult.assumeIsolated().whenComplete { _ in
-            if self.clientHasFinished { self.close() } else { self.context?.close(mode: .output, promise: nil) }
-        }
-        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer()), promise: written)
+        self.endsWhenSent = true
+        if self.unsent.readableBytes == 0 { self.finishOutput() }
+    }
+
+    private func finishOutput() {
+        if self.clientHasFinished { self.close() } else { shutdown(self.descriptor, CInt(SHUT_WR)) }
     }
 
     func close() {
-        self.context?.close(promise: nil)
+        guard self.phase != .closed else { return }
+        self.phase = .closed
+        self.reactor.unwatch(self)
+        Glibc.close(self.descriptor)
+        self.verticle.enter { $0.connectionClosed(self) }
     }
 }
 

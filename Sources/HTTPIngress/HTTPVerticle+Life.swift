@@ -52,7 +52,7 @@ extension HTTPVerticle {
     /// is the last answer, those that are silent for a moment are hung up on, politely.
     public func stop() async {
         self.isDraining = true
-        await self.listener.close(on: self.loop)
+        self.stopListening()
         await self.waitForConnections(upTo: .seconds(2))
         for connection in self.connections {
             if let connection, connection.phase == .open, connection.held.isEmpty, !connection.isWaiting {

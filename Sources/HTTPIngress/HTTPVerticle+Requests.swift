@@ -1,22 +1,18 @@
 import EventJournal
 import NIOCore
 import ProgramCache
+import Reactor
 import TrackingModel
 import TrackingPipeline
 import Verticles
 
 /// From bytes to answers.
 extension HTTPVerticle {
-    func bytesArrived(_ connection: HTTPConnection) {
-        self.proceed(connection)
-    }
-
     func becameWritable(_ connection: HTTPConnection) {
         self.proceed(connection)
     }
 
     func clientFinished(_ connection: HTTPConnection) {
-        connection.clientHasFinished = true
         if connection.phase == .lingering { return connection.close() }
         self.proceed(connection)
     }
@@ -25,14 +21,12 @@ extension HTTPVerticle {
     func proceed(_ connection: HTTPConnection) {
         guard connection.phase == .open, !connection.isInWork else { return }
         self.changes?.deliver()
-        let moment = self.clocks.read()
+        let moment = self.clocks.moment(at: self.reactor.tick)
         self.heads.update(moment.wall)
         connection.lastActivity = moment.monotonic
         connection.isInWork = true
         while connection.phase == .open, self.mayProceed(connection), self.request(connection, moment) {}
         connection.isInWork = false
-        // Given back, it serves the next read; kept, each read would need memory of its own.
-        if !connection.hasUnread { connection.inbound = ByteBuffer() }
         if connection.held.isEmpty { connection.flush() }
         self.considerEnd(connection)
         // Beyond some requests, what can't be taken now stays in the socket, and the client's system learns to wait.

@@ -1,6 +1,8 @@
 public import EventJournal
+import Glibc
 public import NIOCore
 public import ProgramCache
+public import Reactor
 public import TrackingModel
 import TrackingPipeline
 public import Verticles
@@ -30,7 +32,8 @@ public actor HTTPVerticle: Verticle {
         }
     }
 
-    nonisolated public let loop: any EventLoop
+    nonisolated let reactor: ReactorLoop
+    nonisolated public var loop: any EventLoop { self.reactor }
     private let executor: UnownedSerialExecutor
     nonisolated public var unownedExecutor: UnownedSerialExecutor { self.executor }
 
@@ -52,6 +55,9 @@ public actor HTTPVerticle: Verticle {
     public internal(set) var books = RequestBooks()
     var feed = CoreDataCounts()
 
+    private var listening: ListeningSocket?
+    /// Lent to one connection after the other, for the time in which what it read is served.
+    private var readMemory = ByteBufferAllocator().buffer(capacity: HTTPConnection.readBytes)
     /// By slot; nil: free.
     var connections: [HTTPConnection?] = []
     var freeSlots: [Int] = []
@@ -61,14 +67,14 @@ public actor HTTPVerticle: Verticle {
     var sweeps: RepeatedTask?
 
     public init(
-        _ context: VerticleContext,
+        _ context: VerticleContext<ReactorLoop>,
         configuration: IngressConfiguration,
         listener: Listener,
         routes: [Route],
         tracking: Tracking? = nil
     ) {
-        self.loop = context.loop
-        self.executor = context.loop.executor.asUnownedSerialExecutor()
+        self.reactor = context.loop
+        self.executor = context.loop.asUnownedSerialExecutor()
         self.configuration = configuration
         self.listener = listener
         self.routes = routes
@@ -84,7 +90,14 @@ public actor HTTPVerticle: Verticle {
     public func start() async throws {
         if let tracking { self.prepare(tracking) }
         self.beginSweeps()
-        try await self.listener.listen(on: self.loop) { HTTPConnection(verticle: self) }
+        self.listening = try self.listener.listen(on: self.reactor) { descriptor in
+            self.enter { $0.accepted(descriptor) }
+        }
+    }
+
+    func stopListening() {
+        self.listening?.close()
+        self.listening = nil
     }
 
     private func prepare(_ tracking: Tracking) {
@@ -100,8 +113,16 @@ public actor HTTPVerticle: Verticle {
 
     // MARK: Connections come and go
 
-    func connectionOpened(_ connection: HTTPConnection) {
-        connection.lastActivity = self.clocks.read().monotonic
+    private func accepted(_ descriptor: CInt) {
+        let connection = HTTPConnection(descriptor: descriptor, verticle: self)
+        connection.lastActivity = self.reactor.tick
+        do {
+            try self.reactor.watch(connection, for: .readable)
+        } catch {
+            // The system has no memory to watch it.
+            Glibc.close(descriptor)
+            return self.listener.giveRoomBack()
+        }
         if let slot = self.freeSlots.popLast() {
             connection.slot = slot
             self.connections[slot] = connection
@@ -116,6 +137,14 @@ public actor HTTPVerticle: Verticle {
         self.connections[connection.slot] = nil
         self.freeSlots.append(connection.slot)
         connection.slot = -1
+        self.listener.giveRoomBack()
+    }
+
+    /// Something has come from a client, or its end.
+    func readable(_ connection: HTTPConnection) {
+        if connection.receive(borrowing: &self.readMemory) { self.proceed(connection) }
+        connection.giveBack(to: &self.readMemory)
+        if connection.clientHasFinished { self.clientFinished(connection) }
     }
 
     var openConnections: Int { self.connections.count - self.freeSlots.count }

@@ -1,7 +1,7 @@
 import Glibc
 import NIOConcurrencyHelpers
 public import NIOCore
-import NIOPosix
+import Reactor
 import Synchronization
 
 /// One public address, listened to on each of its event loops with a socket of its own (`SO_REUSEPORT`), so that the
@@ -10,8 +10,8 @@ public final class Listener: Sendable {
     private struct State {
         /// What is bound: where the configuration says port 0, the first loop's choice.
         var address: SocketAddress?
-        var channels: [ObjectIdentifier: any Channel] = [:]
-        var gates: [AcceptGate] = []
+        /// Each lets its loop's socket go on, from any thread.
+        var gates: [@Sendable () -> Void] = []
     }
 
     private let host: String
@@ -32,93 +32,48 @@ public final class Listener: Sendable {
     /// Bound address; nil before the first loop listens.
     public var address: SocketAddress? { self.state.withLockedValue { $0.address } }
 
-    func listen(on loop: any EventLoop, connection: @escaping @Sendable () -> HTTPConnection) async throws {
-        let gate = AcceptGate(listener: self, loop: loop)
-        let bootstrap = ServerBootstrap(group: loop)
-            .serverChannelOption(.backlog, value: 4096)
-            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-            .serverChannelOption(.socketOption(.init(rawValue: SO_REUSEPORT)), value: self.isShared ? 1 : 0)
-            // One at a time, so that the bound is met exactly.
-            .serverChannelOption(.maxMessagesPerRead, value: 1)
-            .serverChannelInitializer { $0.pipeline.addHandler(gate, position: .first) }
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 4096))
-            .childChannelOption(.writeBufferWaterMark, value: .init(low: 32 * 1024, high: 64 * 1024))
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(connection())
-                }
-            }
-        let port = self.address?.port ?? self.port
-        if self.isShared, self.address == nil { try await self.refuseStrangers(on: loop) }
-        let channel = try await bootstrap.bind(host: self.host, port: port).get()
+    /// On the loop.
+    ///
+    /// - Parameter accepted: is given each connection's descriptor, and the room that it takes: both are to be given back.
+    func listen(on reactor: ReactorLoop, accepted: @escaping (CInt) -> Void) throws -> ListeningSocket {
+        if self.isShared, self.address == nil { try self.refuseStrangers() }
+        let address = try SocketAddress.makeAddressResolvingHost(self.host, port: self.address?.port ?? self.port)
+        let socket = try ListeningSocket(self, address, isShared: self.isShared, on: reactor, accepted: accepted)
         self.state.withLockedValue { state in
-            if state.address == nil { state.address = channel.localAddress }
-            state.channels[ObjectIdentifier(loop)] = channel
-            state.gates.append(gate)
+            if state.address == nil { state.address = SocketAddress(of: socket.descriptor) }
+            state.gates.append { [weak socket] in reactor.execute { [weak socket] in socket?.goOn() } }
         }
+        return socket
     }
 
     /// `SO_REUSEPORT` would share the port with another process of the same user as well, in silence; an ordinary socket
     /// doesn't, so one is bound first.
-    private func refuseStrangers(on loop: any EventLoop) async throws {
+    private func refuseStrangers() throws {
         guard self.port != 0 else { return }
-        let probe = ServerBootstrap(group: loop).serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
-        try await probe.bind(host: self.host, port: self.port).get().close()
-    }
-
-    func close(on loop: any EventLoop) async {
-        let channel = self.state.withLockedValue { $0.channels.removeValue(forKey: ObjectIdentifier(loop)) }
-        try? await channel?.close()
+        let address = try SocketAddress.makeAddressResolvingHost(self.host, port: self.port)
+        Glibc.close(try ListeningSocket.bound(to: address, isShared: false))
     }
 
     // MARK: The bound
 
-    var hasRoom: Bool { self.connections.load(ordering: .relaxed) < self.maximumConnections }
+    /// False: there is none, and when there is, the loops' sockets are told.
+    func takeRoom() -> Bool {
+        var taken = self.connections.load(ordering: .relaxed)
+        while taken < self.maximumConnections {
+            let (isExchanged, found) = self.connections.weakCompareExchange(
+                expected: taken,
+                desired: taken + 1,
+                ordering: .relaxed
+            )
+            if isExchanged { return true }
+            taken = found
+        }
+        return false
+    }
 
-    func connectionBegan() { self.connections.add(1, ordering: .relaxed) }
-
-    func connectionEnded() {
+    func giveRoomBack() {
         let before = self.connections.subtract(1, ordering: .relaxed).oldValue
         guard before >= self.maximumConnections else { return }
-        for gate in self.state.withLockedValue({ $0.gates }) { gate.open() }
-    }
-}
-
-/// Stands in the listening channel and lets nothing in while there is no room: the kernel's queue waits, and with it the
-/// clients, while everybody inside is served.
-final class AcceptGate: ChannelDuplexHandler, Sendable {
-    typealias InboundIn = any Channel
-    typealias InboundOut = any Channel
-    typealias OutboundIn = Never
-
-    private let listener: Listener
-    private let loop: any EventLoop
-    private let waiting: NIOLoopBoundBox<ChannelHandlerContext?>
-
-    init(listener: Listener, loop: any EventLoop) {
-        self.listener = listener
-        self.loop = loop
-        self.waiting = .makeEmptyBox(eventLoop: loop)
-    }
-
-    func read(context: ChannelHandlerContext) {
-        if self.listener.hasRoom { context.read() } else { self.waiting.value = context }
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        self.listener.connectionBegan()
-        let listener = self.listener
-        self.unwrapInboundIn(data).closeFuture.whenComplete { _ in listener.connectionEnded() }
-        context.fireChannelRead(data)
-    }
-
-    func open() {
-        self.loop.execute {
-            guard let context = self.waiting.value, self.listener.hasRoom else { return }
-            self.waiting.value = nil
-            context.read()
-        }
+        for goOn in self.state.withLockedValue({ $0.gates }) { goOn() }
     }
 }

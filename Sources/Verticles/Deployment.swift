@@ -1,5 +1,4 @@
 public import Logging
-public import NIOCore
 public import ServiceLifecycle
 
 /// The instances of one kind of verticle. `start` puts them to work; as a service they are stopped by a graceful shutdown,
@@ -16,17 +15,17 @@ public struct Deployment<Instance: Verticle>: Service {
     private let name: String
 
     /// Makes the instances at once, so that others can be given them; they begin to work in `start`.
-    public init(
+    public init<Loops: Sequence>(
         _ name: String,
         instances: Instances = .perEventLoop,
-        on group: any EventLoopGroup,
+        on loops: Loops,
         bus: EventBus,
         logger: Logger,
-        make: (VerticleContext) throws -> Instance
-    ) rethrows {
+        make: (VerticleContext<Loops.Element>) throws -> Instance
+    ) rethrows where Loops.Element: Sendable {
         self.name = name
         var verticles: [Instance] = []
-        for loop in group.makeIterator() where instances == .perEventLoop || verticles.isEmpty {
+        for loop in loops where instances == .perEventLoop || verticles.isEmpty {
             let context = VerticleContext(loop: loop, instance: verticles.count, bus: bus, logger: logger)
             verticles.append(try make(context))
         }

@@ -46,14 +46,16 @@ public struct Entrance<Entered: Verticle, Argument>: Sendable {
 }
 
 /// What a verticle is given when it is deployed.
-public struct VerticleContext: Sendable {
-    public let loop: any EventLoop
+///
+/// `Loop` is the kind of loop that it lives on, for those who need more of it than every loop has.
+public struct VerticleContext<Loop: Sendable>: Sendable {
+    public let loop: Loop
     /// From 0; counts the instances of one deployment.
     public let instance: Int
     public let bus: EventBus
     public let logger: Logger
 
-    public init(loop: any EventLoop, instance: Int, bus: EventBus, logger: Logger) {
+    public init(loop: Loop, instance: Int, bus: EventBus, logger: Logger) {
         self.loop = loop
         self.instance = instance
         self.bus = bus

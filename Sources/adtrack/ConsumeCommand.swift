@@ -109,7 +109,7 @@ private struct Consumption {
             configuration: self.configuration,
             route: (source.name, "\(self.to.scheme):\(self.to.name)"),
             logger: self.logger
-        ).run(on: self.side)
+        ).run()
     }
 
     private func source(_ positions: some LeaseStore) async throws -> any RecordSource {

@@ -1,8 +1,7 @@
 import CoreMetrics
 import HTTPIngress
 import Logging
-import NIOCore
-import NIOPosix
+import Reactor
 import RedisClient
 import ServiceLifecycle
 import StreamSource
@@ -36,7 +35,7 @@ struct StreamService<Handler: RecordHandler> {
     }
 
     /// Returns when the source has ended, or a signal has ended it and what was read is stored.
-    func run(on side: any EventLoopGroup) async throws {
+    func run() async throws {
         let consumer = self.consumer
         for part in ConsumerBooks.Part.allCases {
             self.readiness.require(self.words.name(of: part)) { !consumer.books.broken.contains(part) }
@@ -45,7 +44,7 @@ struct StreamService<Handler: RecordHandler> {
         RedisClient.registerMetrics()
         let words = self.words
         self.registry.collect { words.families(consumer.books) }
-        let management = self.management(on: side)
+        let management = self.management(on: try ReactorLoop())
         try await management.start()
         let announcement = StreamAnnouncement(
             words: words,
@@ -85,7 +84,7 @@ struct StreamService<Handler: RecordHandler> {
         withExtendedLifetime(signals) {}
     }
 
-    private func management(on side: any EventLoopGroup) -> Port {
+    private func management(on side: ReactorLoop) -> Port {
         let host = self.configuration.managementHost
         let listener = Listener(
             host: host,
@@ -108,7 +107,7 @@ struct StreamService<Handler: RecordHandler> {
             ),
             Management.alive, Management.ready(self.readiness),
         ]
-        let deployment = Deployment("management", instances: .one, on: side, bus: EventBus(), logger: self.logger) {
+        let deployment = Deployment("management", instances: .one, on: [side], bus: EventBus(), logger: self.logger) {
             HTTPVerticle($0, configuration: IngressConfiguration(), listener: listener, routes: routes)
         }
         return Port(listener: listener, deployment: deployment, host: host)

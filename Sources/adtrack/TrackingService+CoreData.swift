@@ -2,9 +2,9 @@ import CoreDataFeed
 import NIOCore
 import NIOPosix
 import ProgramCache
+import Reactor
 import RedisClient
 import ServiceLifecycle
-import Synchronization
 import TrackingModel
 import Verticles
 
@@ -18,12 +18,11 @@ struct CoreDataSupply {
 
 extension TrackingService {
     func deployCoreData(
-        to loops: MultiThreadedEventLoopGroup,
-        from side: MultiThreadedEventLoopGroup
-    ) async throws -> CoreDataSupply {
+        to loops: [ReactorLoop]
+    ) throws -> CoreDataSupply {
         switch self.configuration.coreData {
         case .redis(let redis, let keyPrefix, let channel):
-            return self.deployRedis(redis, keyPrefix: keyPrefix, channel: channel, to: loops, from: side)
+            return self.deployRedis(redis, keyPrefix: keyPrefix, channel: channel, to: loops)
         case .file(let path):
             return try self.deployFile(path, to: loops)
         case .sample:
@@ -35,16 +34,29 @@ extension TrackingService {
         _ redis: RedisConfiguration,
         keyPrefix: String,
         channel: String,
-        to loops: MultiThreadedEventLoopGroup,
-        from side: MultiThreadedEventLoopGroup
+        to loops: [ReactorLoop]
     ) -> CoreDataSupply {
-        let connected = Connected()
-        var supply = CoreDataSupply()
-        let clients = loops.makeIterator().map { RedisClient(redis, on: $0, logger: self.logger) }
-        for (loop, client) in zip(loops.makeIterator(), clients) {
-            supply.sources[ObjectIdentifier(loop)] = .redis(client, keyPrefix: keyPrefix)
+        // Beside every hot loop one for its connection; the subscription is with the first.
+        let side = MultiThreadedEventLoopGroup(numberOfThreads: loops.count)
+        let programs = zip(loops, side.makeIterator()).map { loop, beside in
+            RedisPrograms(
+                RedisClient(redis, on: beside, logger: self.logger),
+                on: beside,
+                for: loop,
+                keyPrefix: keyPrefix
+            )
         }
-        let subscription = Deployment("core data", instances: .one, on: side, bus: self.bus, logger: self.logger) {
+        var supply = CoreDataSupply()
+        for (loop, programs) in zip(loops, programs) {
+            supply.sources[ObjectIdentifier(loop)] = programs.source
+        }
+        let subscription = Deployment(
+            "core data",
+            instances: .one,
+            on: side.makeIterator(),
+            bus: self.bus,
+            logger: self.logger
+        ) {
             CoreDataSubscriber(
                 redis,
                 keys: CoreDataKeys(prefix: keyPrefix, channel: channel),
@@ -52,14 +64,11 @@ extension TrackingService {
                 context: $0
             )
         }
-        self.readiness.require("redis") { connected.count == clients.count }
+        self.readiness.require("redis") { programs.allSatisfy(\.isReady) }
         for subscriber in subscription.verticles { self.readiness.require("core-data") { subscriber.isCurrent } }
-        supply.services = [RedisConnections(clients: clients), subscription]
+        supply.services = [RedisConnections(programs: programs), subscription]
         supply.start = {
-            for (loop, client) in clients.enumerated() {
-                await client.observeState { connected.set(loop, isReady: $0) }
-                await client.start()
-            }
+            for programs in programs { await programs.start() }
             try await subscription.start()
         }
         return supply
@@ -67,7 +76,7 @@ extension TrackingService {
 
     private func deployFile(
         _ path: String,
-        to loops: MultiThreadedEventLoopGroup
+        to loops: [ReactorLoop]
     ) throws -> CoreDataSupply {
         let watcher: ProgramsFileWatcher
         do {
@@ -80,13 +89,13 @@ extension TrackingService {
         return supply
     }
 
-    private func supply(_ programs: EmbeddedPrograms, to loops: MultiThreadedEventLoopGroup) -> CoreDataSupply {
+    private func supply(_ programs: EmbeddedPrograms, to loops: [ReactorLoop]) -> CoreDataSupply {
         let source = ProgramSource(
             isReachable: { true },
             read: { id, completion in completion(programs.program(id).map(ProgramReading.program) ?? .absent) }
         )
         var supply = CoreDataSupply()
-        for loop in loops.makeIterator() { supply.sources[ObjectIdentifier(loop)] = source }
+        for loop in loops { supply.sources[ObjectIdentifier(loop)] = source }
         return supply
     }
 }
@@ -98,25 +107,12 @@ extension ProgramSource {
     }
 }
 
-/// Which event loops have Redis.
-private final class Connected: Sendable {
-    private let loops: Mutex<Set<Int>> = Mutex([])
-
-    var count: Int { self.loops.withLock { $0.count } }
-
-    func set(_ loop: Int, isReady: Bool) {
-        self.loops.withLock { loops in
-            if isReady { loops.insert(loop) } else { loops.remove(loop) }
-        }
-    }
-}
-
 /// The hot loops' connections to Redis, as a service: given up when nobody asks any more.
 private struct RedisConnections: Service {
-    let clients: [RedisClient]
+    let programs: [RedisPrograms]
 
     func run() async throws {
         try? await gracefulShutdown()
-        for client in self.clients { await client.stop() }
+        for programs in self.programs { await programs.stop() }
     }
 }

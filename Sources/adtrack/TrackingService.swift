@@ -4,8 +4,8 @@ import EventJournal
 import HTTPIngress
 import Logging
 import NIOCore
-import NIOPosix
 import ProgramCache
+import Reactor
 import RedisClient
 import ServiceLifecycle
 import Telemetry
@@ -40,9 +40,9 @@ struct TrackingService {
         MetricsSystem.bootstrap(self.registry)
         self.registerSeries()
         let connections = ProcessLimits.connections(wanted: self.configuration.maxConnections)
-        // The hot loops, and one for what may take its time: management, subscription.
-        let hot = MultiThreadedEventLoopGroup(numberOfThreads: self.configuration.eventLoops)
-        let side = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        // The hot loops, and one for what may take its time.
+        let hot = try (0..<self.configuration.eventLoops).map { _ in try ReactorLoop() }
+        let side = try ReactorLoop()
 
         let journal = try self.openJournal()
         let sinks = try SinkDeployment(
@@ -51,7 +51,7 @@ struct TrackingService {
             in: self.configuration.journal.directory,
             logger: self.logger
         )
-        let coreData = try await self.deployCoreData(to: hot, from: side)
+        let coreData = try self.deployCoreData(to: hot)
         let tracking = self.deployTracking(on: hot, journal, coreData.sources, maximumConnections: connections)
         let management = self.deployManagement(on: side, tracking, journal)
 
@@ -96,7 +96,7 @@ struct TrackingService {
     }
 
     private func deployTracking(
-        on loops: MultiThreadedEventLoopGroup,
+        on loops: [ReactorLoop],
         _ journal: EventJournal,
         _ sources: [ObjectIdentifier: ProgramSource],
         maximumConnections: Int
@@ -125,7 +125,7 @@ struct TrackingService {
     }
 
     private func deployManagement(
-        on side: MultiThreadedEventLoopGroup,
+        on side: ReactorLoop,
         _ tracking: Port,
         _ journal: EventJournal
     ) -> Port {
@@ -142,7 +142,7 @@ struct TrackingService {
             readiness: self.readiness,
             registry: self.registry
         )
-        let deployment = Deployment("management", instances: .one, on: side, bus: self.bus, logger: self.logger) {
+        let deployment = Deployment("management", instances: .one, on: [side], bus: self.bus, logger: self.logger) {
             HTTPVerticle($0, configuration: IngressConfiguration(), listener: listener, routes: management.routes)
         }
         return Port(listener: listener, deployment: deployment, host: self.configuration.managementHost)

@@ -57,7 +57,7 @@ struct UpdateCommand: AsyncParsableCommand {
             configuration: configuration,
             route: (source.name, "\(redis)"),
             logger: logger
-        ).run(on: side)
+        ).run()
     }
 
     private static func source(

@@ -2,8 +2,8 @@ import EventJournal
 import Foundation
 import Logging
 import NIOCore
-import NIOPosix
 import ProgramCache
+import Reactor
 import Synchronization
 import TestSupport
 import Testing
@@ -83,11 +83,11 @@ func withVerticle<R>(
     journalSettings(&configuration)
     let logger = Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
     let journal = try EventJournal.open(configuration, sinks: ["test"], logger: logger)
-    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-    let source = StubSource(group.next())
+    let loop = try ReactorLoop()
+    let source = StubSource(loop)
     let listener = Listener(host: "127.0.0.1", port: 0, maximumConnections: 1_000, isShared: false)
     let verticle = HTTPVerticle(
-        VerticleContext(loop: group.next(), instance: 0, bus: EventBus(), logger: logger),
+        VerticleContext(loop: loop, instance: 0, bus: EventBus(), logger: logger),
         configuration: ingress,
         listener: listener,
         routes: [
@@ -115,6 +115,6 @@ func withVerticle<R>(
     }
     await verticle.stop()
     journal.close()
-    try await group.shutdownGracefully()
+    loop.stop()
     return try result.get()
 }

@@ -17,7 +17,7 @@ private actor Recorder: Verticle {
     private let fails: Bool
     private var calls = 0
 
-    init(_ context: VerticleContext, _ events: Received<String>, fails: Bool = false) {
+    init(_ context: VerticleContext<any EventLoop>, _ events: Received<String>, fails: Bool = false) {
         self.loop = context.loop
         self.executor = context.loop.executor.asUnownedSerialExecutor()
         self.instance = context.instance
@@ -52,10 +52,10 @@ struct DeploymentTests {
     func instances() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 3)
         let events = Received<String>()
-        let all = Deployment("all", on: group, bus: EventBus(), logger: self.logger) { Recorder($0, events) }
+        let all = Deployment("all", on: group.makeIterator(), bus: EventBus(), logger: self.logger) { Recorder($0, events) }
         #expect(all.verticles.map(\.instance) == [0, 1, 2])
         #expect(Set(all.verticles.map { ObjectIdentifier($0.loop) }).count == 3)
-        let one = Deployment("one", instances: .one, on: group, bus: EventBus(), logger: self.logger) {
+        let one = Deployment("one", instances: .one, on: group.makeIterator(), bus: EventBus(), logger: self.logger) {
             Recorder($0, events)
         }
         #expect(one.verticles.count == 1)
@@ -66,7 +66,7 @@ struct DeploymentTests {
     func life() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let events = Received<String>()
-        let deployment = Deployment("life", on: group, bus: EventBus(), logger: self.logger) { Recorder($0, events) }
+        let deployment = Deployment("life", on: group.makeIterator(), bus: EventBus(), logger: self.logger) { Recorder($0, events) }
         try await deployment.start()
         #expect(events.all == ["start 0", "start 1"])
         let services = ServiceGroup(services: [deployment], logger: self.logger)
@@ -82,7 +82,7 @@ struct DeploymentTests {
     func failure() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let events = Received<String>()
-        let deployment = Deployment("failing", on: group, bus: EventBus(), logger: self.logger) {
+        let deployment = Deployment("failing", on: group.makeIterator(), bus: EventBus(), logger: self.logger) {
             Recorder($0, events, fails: $0.instance == 1)
         }
         await #expect(throws: Failure.self) { try await deployment.start() }
@@ -94,7 +94,7 @@ struct DeploymentTests {
     func synchronous() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let events = Received<String>()
-        let deployment = Deployment("sync", on: group, bus: EventBus(), logger: self.logger) { Recorder($0, events) }
+        let deployment = Deployment("sync", on: group.makeIterator(), bus: EventBus(), logger: self.logger) { Recorder($0, events) }
         let verticle = deployment.verticles[0]
         let calls = try await verticle.loop.submit {
             (0..<1_000).map { _ in verticle.assumeIsolated { $0.call() } }

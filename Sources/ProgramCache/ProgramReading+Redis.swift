@@ -1,26 +1,5 @@
-import NIOCore
-public import RedisClient
+import RedisClient
 import TrackingModel
-
-extension ProgramSource {
-    /// Programs as Redis hashes: one `HGETALL` for each read, pipelined with its neighbours on the loop's connection.
-    ///
-    /// - Parameters:
-    ///   - client: lives on the same loop as the cache that reads.
-    ///   - keyPrefix: stands before the id in a key.
-    public static func redis(_ client: RedisClient, keyPrefix: String) -> ProgramSource {
-        let prefix = Array(keyPrefix.utf8)
-        return ProgramSource(
-            isReachable: { client.assumeIsolated { $0.isReady } },
-            read: { id, completion in
-                let command = RedisCommand.hashGetAll(prefix: prefix, id: Array(id.text.utf8))
-                client.assumeIsolated { client in
-                    client.send(command) { completion(ProgramReading($0, of: id)) }
-                }
-            }
-        )
-    }
-}
 
 extension ProgramReading {
     /// Reads the reply to `HGETALL`. Redis has no empty hashes: an empty reply means that there is none.

@@ -1,0 +1,15 @@
+// What the event loop needs of Linux and Swift's Glibc module leaves out: epoll(7), eventfd(2), accept4(2), a thread's name.
+// Header only.
+#ifndef ADTRACK_LINUX_H
+#define ADTRACK_LINUX_H
+
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+// glibc hides these two without _GNU_SOURCE.
+extern int accept4(int socket, struct sockaddr *address, socklen_t *length, int flags);
+extern int pthread_setname_np(pthread_t thread, const char *name);
+
+#endif
