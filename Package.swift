@@ -78,7 +78,8 @@ let package = Package(
         room(
             "HTTPIngress",
             sees: [
-                "CLinux", "Reactor", "TrackingPipeline", "TrackingModel", "Verticles", "Telemetry", nioCore, nioLocks, logging,
+                "CLinux", "Reactor", "TrackingPipeline", "TrackingModel", "Verticles", "Telemetry", nioCore, nioLocks,
+                logging,
             ]
         ),
         room("TrackingPipeline", sees: ["ProgramCache", "EventJournal", "TrackingModel"]),
@@ -132,7 +133,8 @@ let package = Package(
         tests(
             of: "HTTPIngress",
             sees: [
-                "EventJournal", "ProgramCache", "TrackingModel", "TrackingPipeline", "Reactor", "Verticles", "TestSupport",
+                "EventJournal", "ProgramCache", "TrackingModel", "TrackingPipeline", "Reactor", "Verticles",
+                "TestSupport",
                 nioCore,
                 nioHTTP1, nioEmbedded, logging,
             ]

@@ -7,11 +7,13 @@ import TrackingPipeline
 extension HTTPVerticle {
     /// The lane calls this once for each batch, in order.
     func settled(_ batch: BatchID, _ outcome: BatchOutcome) {
-        guard let first = self.holding.first, first.batch == batch.number else { return }
-        self.holding.removeFirst()
+        guard self.holding.first?.batch == batch.number else { return }
+        var connections = self.holding.removeFirst().connections
         let moment = self.clocks.read()
         self.heads.update(moment.wall)
-        for connection in first.connections { self.release(connection, batch.number, outcome, now: moment.monotonic) }
+        for connection in connections { self.release(connection, batch.number, outcome, now: moment.monotonic) }
+        connections.removeAll(keepingCapacity: true)
+        self.spareHolding = connections
     }
 
     private func release(_ connection: HTTPConnection, _ batch: UInt64, _ outcome: BatchOutcome, now: UInt64) {

@@ -205,7 +205,10 @@ extension HTTPVerticle {
         if self.holding.last?.batch == answer.batch {
             self.holding[self.holding.count - 1].connections.append(connection)
         } else {
-            self.holding.append((answer.batch, [connection]))
+            var connections: [HTTPConnection] = []
+            swap(&connections, &self.spareHolding)
+            connections.append(connection)
+            self.holding.append((answer.batch, connections))
         }
     }
 

@@ -63,6 +63,8 @@ public actor HTTPVerticle: Verticle {
     var freeSlots: [Int] = []
     /// Connections with answers in a batch, the oldest batch first.
     var holding: [(batch: UInt64, connections: [HTTPConnection])] = []
+    /// Room for the next batch's connections: that of the last one that was settled.
+    var spareHolding: [HTTPConnection] = []
     var isDraining = false
     var sweeps: RepeatedTask?
 

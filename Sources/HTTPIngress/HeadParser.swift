@@ -107,10 +107,12 @@ package struct HeadParser {
         var question = -1
         while self.position < end {
             let byte = bytes[self.position]
-            if byte <= .space || byte == .delete { break }
-            if byte == UInt8(ascii: "?"), question < 0 { question = self.position }
-            if byte == UInt8(ascii: "%"), question < 0 { self.head.pathHasEscapes = true }
-            if byte == UInt8(ascii: "#") { return .fault(.malformed) }
+            if byte.isTargetMark {
+                if byte <= .space || byte == .delete { break }
+                if byte == UInt8(ascii: "?"), question < 0 { question = self.position }
+                if byte == UInt8(ascii: "%"), question < 0 { self.head.pathHasEscapes = true }
+                if byte == UInt8(ascii: "#") { return .fault(.malformed) }
+            }
             self.position &+= 1
         }
         guard self.position - begin <= self.limits.targetBytes else { return .fault(.targetTooLong) }

@@ -19,6 +19,20 @@ extension UInt8 {
         return self < 128 && (0x57ff_ffff_c7ff_fffe as UInt64 >> UInt64(self &- 64)) & 1 == 1
     }
 
+    /// What is printable ASCII and none of ``"#,/<>?@\^`{|}``, as two words of bits.
+    @inline(__always)
+    var isHostCharacter: Bool {
+        if self < 64 { return (0x2fff_6ff2_0000_0000 as UInt64 >> UInt64(self)) & 1 == 1 }
+        return self < 128 && (0x47ff_fffe_afff_fffe as UInt64 >> UInt64(self &- 64)) & 1 == 1
+    }
+
+    /// Where a target's reader has to look closer: what ends it, and `#`, `%`, `?`, as a word of bits.
+    @inline(__always)
+    var isTargetMark: Bool {
+        if self < 64 { return (0x8000_0029_ffff_ffff as UInt64 >> UInt64(self)) & 1 == 1 }
+        return self == .delete
+    }
+
     @inline(__always)
     var lowercased: UInt8 { self &- UInt8(ascii: "A") < 26 ? self | 0x20 : self }
 }
@@ -65,16 +79,7 @@ extension Span where Element == UInt8 {
     /// `uri-host [ ":" port ]` (RFC 9110 section 7.2) as far as it matters: of the characters of a URI (RFC 3986 section
     /// 2), nothing that would end an authority, and no comma, which would make two of one. Empty is a host, too.
     var isHost: Bool {
-        for index in self.indices {
-            switch self[index] {
-            case 0...0x20, 0x7f..., UInt8(ascii: "/"), UInt8(ascii: "?"), UInt8(ascii: "#"), UInt8(ascii: "@"),
-                UInt8(ascii: ","), UInt8(ascii: "\\"), UInt8(ascii: "\""), UInt8(ascii: "<"), UInt8(ascii: ">"),
-                UInt8(ascii: "^"), UInt8(ascii: "`"), UInt8(ascii: "{")...UInt8(ascii: "}"):
-                return false
-            default:
-                continue
-            }
-        }
+        for index in self.indices where !self[index].isHostCharacter { return false }
         return true
     }
 }

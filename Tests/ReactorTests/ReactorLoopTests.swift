@@ -20,7 +20,8 @@ private final class Noting: Watched, @unchecked Sendable {
     private let diary: Diary
     private let also: (Noting, Readiness) -> Void
 
-    init(_ name: String, _ descriptor: CInt, _ diary: Diary, also: @escaping (Noting, Readiness) -> Void = { _, _ in }) {
+    init(_ name: String, _ descriptor: CInt, _ diary: Diary, also: @escaping (Noting, Readiness) -> Void = { _, _ in })
+    {
         self.name = name
         self.diary = diary
         self.also = also
@@ -213,7 +214,9 @@ struct ReactorLoopTests {
         }
     }
 
-    @Test("one that ends another's watching in the same tick is not followed by it, even if the descriptor lives on anew")
+    @Test(
+        "one that ends another's watching in the same tick is not followed by it, even if the descriptor lives on anew"
+    )
     func staleEvents() async throws {
         let diary = Diary()
         let pairs = try (0..<2).map { _ in try socketPair() }

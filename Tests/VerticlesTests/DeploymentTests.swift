@@ -52,7 +52,9 @@ struct DeploymentTests {
     func instances() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 3)
         let events = Received<String>()
-        let all = Deployment("all", on: group.makeIterator(), bus: EventBus(), logger: self.logger) { Recorder($0, events) }
+        let all = Deployment("all", on: group.makeIterator(), bus: EventBus(), logger: self.logger) {
+            Recorder($0, events)
+        }
         #expect(all.verticles.map(\.instance) == [0, 1, 2])
         #expect(Set(all.verticles.map { ObjectIdentifier($0.loop) }).count == 3)
         let one = Deployment("one", instances: .one, on: group.makeIterator(), bus: EventBus(), logger: self.logger) {
@@ -66,7 +68,9 @@ struct DeploymentTests {
     func life() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let events = Received<String>()
-        let deployment = Deployment("life", on: group.makeIterator(), bus: EventBus(), logger: self.logger) { Recorder($0, events) }
+        let deployment = Deployment("life", on: group.makeIterator(), bus: EventBus(), logger: self.logger) {
+            Recorder($0, events)
+        }
         try await deployment.start()
         #expect(events.all == ["start 0", "start 1"])
         let services = ServiceGroup(services: [deployment], logger: self.logger)
@@ -94,7 +98,9 @@ struct DeploymentTests {
     func synchronous() async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let events = Received<String>()
-        let deployment = Deployment("sync", on: group.makeIterator(), bus: EventBus(), logger: self.logger) { Recorder($0, events) }
+        let deployment = Deployment("sync", on: group.makeIterator(), bus: EventBus(), logger: self.logger) {
+            Recorder($0, events)
+        }
         let verticle = deployment.verticles[0]
         let calls = try await verticle.loop.submit {
             (0..<1_000).map { _ in verticle.assumeIsolated { $0.call() } }
