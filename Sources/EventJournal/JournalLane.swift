@@ -177,22 +177,14 @@ public final class JournalLane {
         if !self.writer.post(submission) { self.committed(buffer, .failed(.unavailable)) }
     }
 
-    /// The next batch goes to the disk first, then the answers of this one go out.
+    /// The answers of this batch go out, and the next one is handed over at the end of the tick in which the loop has looked
+    /// once at what came meanwhile: whoever asks again as soon as he is answered shares the next sync with those who waited.
     private func committed(_ buffer: LaneBuffer, _ outcome: BatchOutcome) {
         guard let flight = self.inFlight else { return }
         self.inFlight = nil
         self.takeBack(buffer)
-        switch self.durability {
-        case .fsync:
-            if !self.isArmed { self.submit() }
-            if !flight.isGivenUp { self.settled(flight.batch, outcome) }
-        case .write:
-            // The next batch may be settled in here, so this one goes first.
-            if !flight.isGivenUp { self.settled(flight.batch, outcome) }
-            if !self.isArmed { self.submit() }
-        case .memory:
-            if !self.gathering.isEmpty, !self.isArmed { self.arm() }
-        }
+        if self.durability != .memory, !flight.isGivenUp { self.settled(flight.batch, outcome) }
+        if !self.gathering.isEmpty, !self.isArmed { self.arm() }
     }
 
     /// A disk that hangs keeps nobody waiting longer than the commit's timeout.
