@@ -9,14 +9,11 @@ extension ProgramSource {
     ///   - client: lives on the same loop as the cache that reads.
     ///   - keyPrefix: stands before the id in a key.
     public static func redis(_ client: RedisClient, keyPrefix: String) -> ProgramSource {
-        let prefix = Array(keyPrefix.utf8)
-        return ProgramSource(
-            isReachable: { client.assumeIsolated { $0.isReady } },
+        ProgramSource(
+            isReachable: { client.isReadyOnLoop },
             read: { id, completion in
-                let command = RedisCommand.hashGetAll(prefix: prefix, id: Array(id.text.utf8))
-                client.assumeIsolated { client in
-                    client.send(command) { completion(ProgramReading($0, of: id)) }
-                }
+                let command = RedisCommand.hashGetAll(prefix: keyPrefix, id: id.text)
+                client.sendOnLoop(command) { completion(ProgramReading($0, of: id)) }
             }
         )
     }
@@ -34,20 +31,15 @@ extension ProgramReading {
             self = error.hasPrefix("WRONGTYPE") ? .malformed(Self.fault("is no hash")) : .unreachable
             return
         }
-        var hash: [(name: String, value: String)] = []
-        let isHash = value.forEachPair { field, value in
-            hash.append((String(decoding: field, as: UTF8.self), String(decoding: value, as: UTF8.self)))
-        }
-        guard isHash else {
-            self = .malformed(Self.fault("is no list of fields and values"))
-            return
-        }
-        guard !hash.isEmpty else {
-            self = .absent
-            return
-        }
-        do {
-            self = .program(try Program(id: id, hash: hash))
+        do throws(MalformedProgram) {
+            var program = Program(id: id)
+            var isEmpty = true
+            let isHash = try value.forEachPair { (field, value) throws(MalformedProgram) in
+                isEmpty = false
+                try program.take(field: field, value)
+            }
+            guard isHash else { throw Self.fault("is no list of fields and values") }
+            self = isEmpty ? .absent : .program(program)
         } catch {
             self = .malformed(error)
         }

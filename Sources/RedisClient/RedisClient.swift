@@ -141,6 +141,39 @@ public actor RedisClient {
     }
 }
 
+/// For callers on the client's own loop, which debug builds check.
+///
+/// `assumeIsolated` says the same, but asks the concurrency runtime each time, which takes 800 instructions and two
+/// allocations. The isolation of a function is known to the compiler only; its value is that of a plain function.
+extension RedisClient {
+    private struct Sending {
+        let command: RedisCommand
+        let completion: Completion
+    }
+
+    private static let readiness = unsafeBitCast(
+        { @Sendable in $0.isReady } as @Sendable (isolated RedisClient) -> Bool,
+        to: (@Sendable (RedisClient) -> Bool).self
+    )
+    private static let sending = unsafeBitCast(
+        { @Sendable in $0.send($1.command, completion: $1.completion) }
+            as @Sendable (isolated RedisClient, Sending) -> Void,
+        to: (@Sendable (RedisClient, Sending) -> Void).self
+    )
+
+    /// As ``isReady``.
+    public nonisolated var isReadyOnLoop: Bool {
+        loop.assertInEventLoop()
+        return Self.readiness(self)
+    }
+
+    /// As ``send(_:completion:)``.
+    public nonisolated func sendOnLoop(_ command: RedisCommand, completion: @escaping Completion) {
+        loop.assertInEventLoop()
+        Self.sending(self, Sending(command: command, completion: completion))
+    }
+}
+
 /// Deadlines: one timer, for the oldest command that still has one.
 extension RedisClient {
     private func armDeadline() {
