@@ -1,5 +1,6 @@
 import NIOCore
 import RedisClient
+import TrackingModel
 
 /// Reads the stream that keeps the latest changes.
 struct ChangeStream: Sendable {
@@ -59,7 +60,7 @@ struct ChangeStream: Sendable {
         guard let parts = value.elements, parts.count == 2, let id = parts[0].text else { throw unreadable(value) }
         var message: ByteBuffer?
         let arePairs = parts[1].forEachPair { field, value in
-            if field.elementsEqual("program".utf8) { message = ByteBuffer(bytes: value) }
+            if field.equals("program") { message = value.withUnsafeBytes { ByteBuffer(bytes: $0) } }
         }
         return (id, arePairs ? message : nil)
     }

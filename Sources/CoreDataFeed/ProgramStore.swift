@@ -56,11 +56,11 @@ public struct ProgramStore: Sendable {
 
     /// The program, or nil where Redis has none.
     public func get(_ id: ProgramID) async throws(StoreError) -> Program? {
-        let reply = try await reply(to: .hashGetAll(prefix: keys.prefix.utf8, id: id.text.utf8))
+        let reply = try await reply(to: .hashGetAll(prefix: keys.prefix, id: id.text))
         guard reply.elements?.isEmpty == false else { return nil }
         var fields: [(name: String, value: String)] = []
         let arePairs = reply.forEachPair { name, value in
-            fields.append((String(decoding: name, as: UTF8.self), String(decoding: value, as: UTF8.self)))
+            fields.append((String(copying: name), String(copying: value)))
         }
         guard arePairs else { throw StoreError("Redis' answer to HGETALL is no list of pairs.") }
         do {

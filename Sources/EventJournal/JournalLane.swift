@@ -25,6 +25,19 @@ public enum AppendResult: Sendable, Equatable {
     case refused(JournalRefusal)
 }
 
+/// A record that is being written; let go of, it was never there.
+public struct OpenRecord: ~Copyable {
+    public let place: UnsafeMutableRawBufferPointer
+    fileprivate let buffer: LaneBuffer
+}
+
+/// Whether a record may be written.
+public enum RecordPlace: ~Copyable {
+    case open(OpenRecord)
+    /// There is no room, or no need.
+    case none(AppendResult)
+}
+
 /// What was written to the place of a record.
 public struct WrittenRecord: Sendable {
     /// At most 65,535; 0 takes the record back.
@@ -107,20 +120,36 @@ public final class JournalLane {
         return refusal == .full && self.answersUnrecorded ? nil : refusal
     }
 
+    /// Room for one record of at most `capacity` bytes: to be filled and kept before the lane is asked for another.
+    public func open(upTo capacity: Int) -> RecordPlace {
+        if let refusal = self.currentRefusal { return .none(self.refuse(refusal)) }
+        let gathering = self.gathering
+        guard let place = gathering.place(upTo: capacity) else { return .none(.refused(.overloaded)) }
+        return .open(OpenRecord(place: place, buffer: gathering))
+    }
+
+    /// Takes what was written to a record's place.
+    public func keep(_ record: consuming OpenRecord, _ written: WrittenRecord) -> AppendResult {
+        guard written.length > 0, written.length <= min(record.place.count, JournalFormat.recordBytes),
+            written.key.lowerBound >= 0, written.key.upperBound <= written.length, record.buffer === self.gathering
+        else { return .refused(.unavailable) }
+        record.buffer.keep(length: written.length, key: written.key)
+        if !self.isArmed, self.inFlight == nil { self.arm() }
+        return .queued(self.gatheringBatch)
+    }
+
     /// Takes one record: `write` fills the place it gets, at most `capacity` bytes long, and says what it wrote.
     public func append(
         upTo capacity: Int,
         _ write: (UnsafeMutableRawBufferPointer) -> WrittenRecord
     ) -> AppendResult {
-        if let refusal = self.currentRefusal { return self.refuse(refusal) }
-        guard let place = self.gathering.place(upTo: capacity) else { return .refused(.overloaded) }
-        let written = write(place)
-        guard written.length > 0, written.length <= min(capacity, JournalFormat.recordBytes),
-            written.key.lowerBound >= 0, written.key.upperBound <= written.length
-        else { return .refused(.unavailable) }
-        self.gathering.keep(length: written.length, key: written.key)
-        if !self.isArmed, self.inFlight == nil { self.arm() }
-        return .queued(self.gatheringBatch)
+        switch self.open(upTo: capacity) {
+        case .open(let record):
+            let written = write(record.place)
+            return self.keep(record, written)
+        case .none(let result):
+            return result
+        }
     }
 
     private var currentRefusal: JournalRefusal? {

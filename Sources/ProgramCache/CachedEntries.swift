@@ -1,12 +1,10 @@
 import TrackingModel
 
 extension RenderedProgram: Keyed {
-    func hashKey(into hasher: inout Hasher) {
-        self.hashID(into: &hasher)
-    }
+    func hashKey(with hash: KeyHash) -> UInt32 { hash(self.id) }
 
     @inline(__always)
-    func hasKey(_ key: Span<UInt8>) -> Bool { self.hasID(key) }
+    func hasKey(_ key: Span<UInt8>) -> Bool { self.id.equals(key) }
 }
 
 /// An id for which there is no usable program: known, for a short while, without asking again.
@@ -26,13 +24,13 @@ final class Absence: Keyed {
         self.kind = kind
     }
 
-    func hashKey(into hasher: inout Hasher) {
-        self.id.withUnsafeBytes { hasher.combine(bytes: $0) }
+    func hashKey(with hash: KeyHash) -> UInt32 {
+        let id = self.id
+        return hash(id.span)
     }
 
     func hasKey(_ key: Span<UInt8>) -> Bool {
-        guard key.count == self.id.count else { return false }
-        for index in key.indices where key[index] != self.id[index] { return false }
-        return true
+        let id = self.id
+        return key.equals(id.span)
     }
 }

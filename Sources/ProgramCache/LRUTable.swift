@@ -3,7 +3,7 @@ import TrackingModel
 /// What a table holds knows its own key, so the table need not keep a copy.
 protocol Keyed {
     func hasKey(_ key: Span<UInt8>) -> Bool
-    func hashKey(into hasher: inout Hasher)
+    func hashKey(with hash: KeyHash) -> UInt32
 }
 
 /// A hash table of fixed capacity in the order of use; what was used longest ago gives way.
@@ -11,8 +11,7 @@ protocol Keyed {
 /// Open addressing with linear probing over slots of 8 bytes (32 bits of the hash, 32 of the place's number). What belongs
 /// to a place lies in three arrays, by how a look-up needs it: the reference to the entry and the links to the neighbours
 /// in the order of use take 8 bytes each, so that those of 100,000 entries stay in a core's own cache; 42 bytes an entry
-/// in all. Deletion shifts back, so there are no tombstones. The hash is the library's SipHash with its random seed: ids
-/// come from outside, and nobody can choose ones that collide.
+/// in all. Deletion shifts back, so there are no tombstones.
 struct LRUTable<Entry: Keyed> {
     /// How long an entry counts.
     struct Life {
@@ -38,6 +37,7 @@ struct LRUTable<Entry: Keyed> {
     }
 
     let capacity: Int
+    private let hash = KeyHash()
     private(set) var entries: ContiguousArray<Entry?> = []
     var lives: ContiguousArray<Life> = []
     private var links: ContiguousArray<Link> = []
@@ -55,22 +55,10 @@ struct LRUTable<Entry: Keyed> {
         self.mask = 63
     }
 
-    static func hash(_ key: Span<UInt8>) -> UInt32 {
-        var hasher = Hasher()
-        key.withUnsafeBytes { hasher.combine(bytes: $0) }
-        return UInt32(truncatingIfNeeded: hasher.finalize())
-    }
-
-    private static func hash(of entry: Entry) -> UInt32 {
-        var hasher = Hasher()
-        entry.hashKey(into: &hasher)
-        return UInt32(truncatingIfNeeded: hasher.finalize())
-    }
-
     /// The entry's place, for the accessors below; valid until the next insertion or removal.
     @inline(__always)
     func find(_ key: Span<UInt8>) -> Int? {
-        let hash = Self.hash(key)
+        let hash = self.hash(key)
         var index = Int(hash) & self.mask
         while self.slots[index].place >= 0 {
             let slot = self.slots[index]
@@ -114,7 +102,7 @@ struct LRUTable<Entry: Keyed> {
             self.lives.append(life)
             self.links.append(Link())
         }
-        self.fill(Slot(hash: Self.hash(of: entry), place: Int32(place)))
+        self.fill(Slot(hash: entry.hashKey(with: self.hash), place: Int32(place)))
         self.linkNewest(place)
         self.count += 1
         return isFull
@@ -122,7 +110,7 @@ struct LRUTable<Entry: Keyed> {
 
     mutating func remove(_ place: Int) {
         self.unlink(place)
-        var hole = Int(Self.hash(of: self[place])) & self.mask
+        var hole = Int(self[place].hashKey(with: self.hash)) & self.mask
         while self.slots[hole].place != Int32(place) { hole = (hole &+ 1) & self.mask }
         self.closeGap(at: hole)
         self.entries[place] = nil

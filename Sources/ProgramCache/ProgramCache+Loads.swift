@@ -8,22 +8,24 @@ public protocol ProgramWaiter: AnyObject {
 extension ProgramCache {
     /// One read that is under way; all who miss the same id wait for it.
     struct Load {
-        var waiters: [any ProgramWaiter]
+        var waiters: [any ProgramWaiter] = []
         let epoch: UInt32
         /// The newest push since the read began.
         var pushed: Program?
         /// A push without a version came: what the read brings may be older, so read again.
         var mustReadAgain = false
+
+        /// True: nobody waited before.
+        mutating func add(_ waiter: any ProgramWaiter) -> Bool {
+            self.waiters.append(waiter)
+            return self.waiters.count == 1
+        }
     }
 
     /// True: the caller has to read the program from the source. False: somebody else's read is under way.
     public mutating func beginLoad(_ id: ProgramID, waiter: any ProgramWaiter) -> Bool {
-        guard self.loads[id] == nil else {
-            self.loads[id]?.waiters.append(waiter)
-            return false
-        }
-        self.loads[id] = Load(waiters: [waiter], epoch: self.epoch)
-        return true
+        let beginning = Load(epoch: self.epoch)
+        return self.loads[id, default: beginning].add(waiter)
     }
 
     public enum LoadEnd {
@@ -33,13 +35,12 @@ extension ProgramCache {
 
     /// Enters what a read brought.
     public mutating func endLoad(_ id: ProgramID, _ reading: ProgramReading, now: UInt64) -> LoadEnd {
-        guard let load = self.loads[id] else { return .settled(.unreachable, waiters: []) }
+        guard let load = self.loads.removeValue(forKey: id) else { return .settled(.unreachable, waiters: []) }
         if self.isDoubtful(reading, load) {
             // The new read begins after every push so far, so it needs none of them.
             self.loads[id] = Load(waiters: load.waiters, epoch: self.epoch)
             return .readAgain
         }
-        self.loads[id] = nil
         return .settled(self.outcome(of: load, id, reading, now: now), waiters: load.waiters)
     }
 

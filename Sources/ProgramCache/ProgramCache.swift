@@ -31,6 +31,8 @@ public struct ProgramCache {
         case malformed
         /// Ask for it with `beginLoad`.
         case miss
+        /// The bytes are no id at all.
+        case noID
     }
 
     /// How a load ended, for those who waited for it.
@@ -64,6 +66,8 @@ public struct ProgramCache {
     /// Raised to make everything held doubtful.
     var epoch: UInt32 = 0
     public private(set) var counts = Counts()
+    /// For what need not be secret; the system's own costs a call into it.
+    private var random = RandomBits()
 
     public init(_ limits: Limits) {
         self.limits = limits
@@ -74,6 +78,7 @@ public struct ProgramCache {
     /// Programs held; ids known to have none are not counted.
     public var count: Int { self.programs.count }
 
+    /// - Parameter id: as it came from outside. What is held is an id, so only what isn't has to be looked at.
     public mutating func lookup(_ id: Span<UInt8>, now: UInt64) -> Lookup {
         if let index = self.programs.find(id) {
             let life = self.programs.lives[index]
@@ -96,6 +101,7 @@ public struct ProgramCache {
             }
             self.absences.remove(index)
         }
+        guard ProgramID.isValid(id) else { return .noID }
         self.counts.misses &+= 1
         return .miss
     }
@@ -125,14 +131,14 @@ public struct ProgramCache {
         self.programs.lives[index].epoch = epoch
     }
 
-    private func freshUntil(_ now: UInt64) -> UInt64 {
-        now &+ Self.jittered(self.limits.ttl)
+    private mutating func freshUntil(_ now: UInt64) -> UInt64 {
+        now &+ Self.jittered(self.limits.ttl, using: &self.random)
     }
 
     /// Uniformly within ±10 %.
-    static func jittered(_ nanoseconds: UInt64) -> UInt64 {
+    static func jittered(_ nanoseconds: UInt64, using random: inout RandomBits) -> UInt64 {
         let tenth = nanoseconds / 10
-        return nanoseconds - tenth + UInt64.random(in: 0...(2 * tenth))
+        return nanoseconds - tenth + UInt64.random(in: 0...(2 * tenth), using: &random)
     }
 
     mutating func keepAbsence(of id: ProgramID, _ kind: Absence.Kind, epoch: UInt32, now: UInt64) {

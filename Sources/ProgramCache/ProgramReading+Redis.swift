@@ -13,20 +13,15 @@ extension ProgramReading {
             self = error.hasPrefix("WRONGTYPE") ? .malformed(Self.fault("is no hash")) : .unreachable
             return
         }
-        var hash: [(name: String, value: String)] = []
-        let isHash = value.forEachPair { field, value in
-            hash.append((String(decoding: field, as: UTF8.self), String(decoding: value, as: UTF8.self)))
-        }
-        guard isHash else {
-            self = .malformed(Self.fault("is no list of fields and values"))
-            return
-        }
-        guard !hash.isEmpty else {
-            self = .absent
-            return
-        }
-        do {
-            self = .program(try Program(id: id, hash: hash))
+        do throws(MalformedProgram) {
+            var program = Program(id: id)
+            var isEmpty = true
+            let isHash = try value.forEachPair { (field, value) throws(MalformedProgram) in
+                isEmpty = false
+                try program.take(field: field, value)
+            }
+            guard isHash else { throw Self.fault("is no list of fields and values") }
+            self = isEmpty ? .absent : .program(program)
         } catch {
             self = .malformed(error)
         }

@@ -13,7 +13,7 @@ public final class RedisPrograms: @unchecked Sendable {
     private typealias Completion = @Sendable (ProgramReading) -> Void
 
     private let client: RedisClient
-    private let keyPrefix: [UInt8]
+    private let keyPrefix: String
     private let asking: any EventLoop
     private let reading: any EventLoop
     private let ready = Atomic(false)
@@ -28,7 +28,7 @@ public final class RedisPrograms: @unchecked Sendable {
         self.client = client
         self.reading = loop
         self.asking = asking
-        self.keyPrefix = Array(keyPrefix.utf8)
+        self.keyPrefix = keyPrefix
     }
 
     /// Whether the connection is open and greeted.
@@ -67,7 +67,7 @@ public final class RedisPrograms: @unchecked Sendable {
     // MARK: On the client's
 
     private func send(_ id: ProgramID, _ completion: @escaping Completion, by client: isolated RedisClient) {
-        client.send(.hashGetAll(prefix: self.keyPrefix, id: Array(id.text.utf8))) { reply in
+        client.send(.hashGetAll(prefix: self.keyPrefix, id: id.text)) { reply in
             self.read.append((ProgramReading(reply, of: id), completion))
             if self.read.count == 1 { self.reading.execute { self.bringBack() } }
         }

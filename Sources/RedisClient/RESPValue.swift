@@ -39,19 +39,16 @@ public enum RESPValue: Sendable, Hashable {
 
     /// Calls `body` with each field and value of an `HGETALL` reply, in Redis' order.
     ///
-    /// The bytes are valid only during the call.
-    ///
     /// - Returns: false, at the first element that fits not, if this is no list of string pairs.
-    public func forEachPair(_ body: (_ field: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Void) -> Bool
-    {
+    public func forEachPair<Failure: Error>(
+        _ body: (_ field: Span<UInt8>, _ value: Span<UInt8>) throws(Failure) -> Void
+    ) throws(Failure) -> Bool {
         guard case .array(let elements) = self, elements.count.isMultiple(of: 2) else { return false }
-        var index = 0
-        while index + 1 < elements.count {
+        for index in stride(from: 0, to: elements.count, by: 2) {
             guard case .bulk(let field) = elements[index], case .bulk(let value) = elements[index + 1] else {
                 return false
             }
-            field.withUnsafeReadableBytes { name in value.withUnsafeReadableBytes { body(name, $0) } }
-            index += 2
+            try body(field.readableBytesUInt8Span, value.readableBytesUInt8Span)
         }
         return true
     }

@@ -27,14 +27,14 @@ public struct RedisCommand: Sendable {
     }
 
     /// `HGETALL {prefix}{id}`, the read of an L1 miss.
-    public static func hashGetAll(prefix: some Collection<UInt8>, id: some Collection<UInt8>) -> RedisCommand {
-        let length = prefix.count + id.count
+    public static func hashGetAll(prefix: String, id: String) -> RedisCommand {
+        let length = prefix.utf8.count + id.utf8.count
         var command = RedisCommand(capacity: length + 48)
         command.encoded.writeStaticString("*2\r\n$7\r\nHGETALL\r\n$")
         command.encoded.writeDecimal(length)
         command.encoded.writeLineEnd()
-        command.encoded.writeBytes(prefix)
-        command.encoded.writeBytes(id)
+        command.encoded.writeString(prefix)
+        command.encoded.writeString(id)
         command.encoded.writeLineEnd()
         return command
     }

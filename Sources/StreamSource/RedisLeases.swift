@@ -1,5 +1,6 @@
 import NIOCore
 public import RedisClient
+import TrackingModel
 
 /// Leases and positions in two Redis hashes, for a stream whose records go to Redis themselves.
 public struct RedisLeases: LeaseStore {
@@ -60,7 +61,7 @@ public struct RedisLeases: LeaseStore {
         let reply = try await self.ask(RedisCommand("HGETALL", key))
         var fields: [String: String] = [:]
         let arePairs = reply.forEachPair { name, value in
-            fields[String(decoding: name, as: UTF8.self)] = String(decoding: value, as: UTF8.self)
+            fields[String(copying: name)] = String(copying: value)
         }
         guard arePairs else { throw StreamFailure("Redis' answer about \(key) can't be read.") }
         return fields

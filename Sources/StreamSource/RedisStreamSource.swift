@@ -186,8 +186,9 @@ public actor RedisStreamSource: RecordSource {
         var bytes: [UInt8]?
         var everything: [UInt8] = []
         _ = fields.forEachPair { name, value in
-            if bytes == nil, name.elementsEqual(self.configuration.field.utf8) { bytes = Array(value) }
-            everything += Array(name) + [UInt8(ascii: "=")] + Array(value) + [UInt8(ascii: "\n")]
+            let (nameBytes, valueBytes) = (name.withUnsafeBytes(Array.init), value.withUnsafeBytes(Array.init))
+            if bytes == nil, nameBytes.elementsEqual(self.configuration.field.utf8) { bytes = valueBytes }
+            everything += nameBytes + [UInt8(ascii: "=")] + valueBytes + [UInt8(ascii: "\n")]
         }
         if let bytes { return StreamRecord(origin: id, bytes: bytes, arrived: arrived) }
         let damage = Damage(.malformed, "The entry has no field \(self.configuration.field).")

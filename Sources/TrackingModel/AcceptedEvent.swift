@@ -49,7 +49,7 @@ public struct AcceptedEvent: ~Copyable, ~Escapable {
         bytes.put(Self.answerStart)
         if self.userAgentEscapes == 0 { bytes.put(self.userAgent) } else { bytes.putEscaped(self.userAgent) }
         bytes.put(Self.answerMembers)
-        self.program.putAnswerMembers(to: &bytes)
+        bytes.put(self.program.answerMembers)
         bytes.put(Self.answerMessageID)
         bytes.put(self.messageIDText)
         bytes.put(Self.answerEnd)
@@ -72,9 +72,9 @@ public struct AcceptedEvent: ~Copyable, ~Escapable {
     /// The bytes of one `TrackingEvent` (Protos/tracking.proto), fields in ascending order.
     /// - Returns: where the message id is in them.
     public func putEvent(_ request: borrowing TrackingRequest, to bytes: inout ByteWriter) -> Range<Int> {
-        self.program.putEventFront(to: &bytes)
+        bytes.put(self.program.eventFront)
         bytes.put(field: 0x22, self.userAgent)
-        self.program.putEventMiddle(to: &bytes)
+        bytes.put(self.program.eventMiddle)
         bytes.put(0x42)
         bytes.put(UInt8(MessageID.textBytes))
         let idStart = bytes.count
@@ -91,7 +91,7 @@ public struct AcceptedEvent: ~Copyable, ~Escapable {
         }
         bytes.put(field: 0x62, self.referrer)
         bytes.put(field: 0x6a, self.clientAddress)
-        self.program.putEventEnd(to: &bytes)
+        bytes.put(self.program.eventEnd)
         return id
     }
 

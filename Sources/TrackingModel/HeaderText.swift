@@ -5,44 +5,26 @@ public struct HeaderText {
     /// True: as JSON string content some bytes need escapes.
     let needsEscapes: Bool
 
-    /// Looks at the value once, eight bytes at a time; what is left at the end is looked at together with bytes before it.
+    /// Looks at the value once, sixteen bytes at a time; what is left at the end is looked at together with bytes before it.
     public init(_ value: Span<UInt8>) {
-        var high: UInt64 = 0
-        var special: UInt64 = 0
-        value.withUnsafeBytes { bytes in
-            var index = 0
-            while index &+ 8 <= bytes.count {
-                let word = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
-                high |= word
-                special |= Self.special(word)
-                index &+= 8
-            }
-            if index < bytes.count, bytes.count >= 8 {
-                let word = bytes.loadUnaligned(fromByteOffset: bytes.count &- 8, as: UInt64.self)
-                high |= word
-                special |= Self.special(word)
-                index = bytes.count
-            }
-            while index < bytes.count {
-                let byte = bytes[index]
-                high |= UInt64(byte)
-                if JSONEscape.isNeeded(byte) { special |= 0x80 }
-                index &+= 1
-            }
+        let bytes = value.bytes
+        var union = SIMD2<UInt64>()
+        var marks = SIMD2<UInt64>()
+        var index = 0
+        while index < bytes.byteCount, bytes.byteCount >= 16 {
+            let start = min(index, bytes.byteCount &- 16)
+            let sixteen = bytes.unsafeLoadUnaligned(fromByteOffset: start, as: SIMD2<UInt64>.self)
+            union |= sixteen
+            marks |= JSONEscape.marks(sixteen)
+            index &+= 16
         }
-        self.isText = high & 0x8080_8080_8080_8080 == 0 || UTF8Text.isValid(value)
-        self.needsEscapes = special & 0x8080_8080_8080_8080 != 0
-    }
-
-    /// The high bit of each byte that is below 0x20, `"`, `\` or 0x7f. May also mark the byte above such a one.
-    @inline(__always)
-    private static func special(_ word: UInt64) -> UInt64 {
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let control = (word &- ones &* 0x20) & ~word
-        let quote = word ^ (ones &* 0x22)
-        let backslash = word ^ (ones &* 0x5c)
-        let delete = word ^ (ones &* 0x7f)
-        return control | ((quote &- ones) & ~quote) | ((backslash &- ones) & ~backslash) | ((delete &- ones) & ~delete)
+        while index < value.count {
+            union[0] |= UInt64(value[index])
+            if JSONEscape.isNeeded(value[index]) { marks[0] = 1 }
+            index &+= 1
+        }
+        self.isText = (union[0] | union[1]) & 0x8080_8080_8080_8080 == 0 || UTF8Text.isValid(value)
+        self.needsEscapes = marks[0] | marks[1] != 0
     }
 
     /// The value with U+FFFD where it is no UTF-8.

@@ -12,14 +12,13 @@ public struct MessageID: Hashable, Sendable {
 
     /// The digits stand in groups of 8, 4, 4, 4 and 12 with a dash between them, which words of eight cut elsewhere.
     var text: Text {
-        let second = Self.hexDigits(self.high)
-        let third = Self.hexDigits(self.low >> 32)
-        let fourth = Self.hexDigits(self.low)
+        let (first, second) = Self.hexDigits(SIMD2(self.high >> 32, self.high))
+        let (third, fourth) = Self.hexDigits(SIMD2(self.low >> 32, self.low))
         let dash = UInt64(UInt8(ascii: "-"))
         let lower: UInt64 = 0xffff_ffff
         return Text(
             words: (
-                Self.hexDigits(self.high >> 32).littleEndian,
+                first.littleEndian,
                 (dash | (second & lower) << 8 | dash << 40 | (second >> 32) << 48).littleEndian,
                 (second >> 48 | dash << 16 | (third & lower) << 24 | dash << 56).littleEndian,
                 (third >> 32 | fourth << 32).littleEndian,
@@ -28,15 +27,17 @@ public struct MessageID: Hashable, Sendable {
         )
     }
 
-    /// The eight digits of the lower 32 bits, the first in the lowest byte: all eight are worked out at once.
-    private static func hexDigits(_ value: UInt64) -> UInt64 {
-        var nibbles = value & 0xffff_ffff
-        nibbles = (nibbles | nibbles << 16) & 0x0000_ffff_0000_ffff
-        nibbles = (nibbles | nibbles << 8) & 0x00ff_00ff_00ff_00ff
-        nibbles = (nibbles | nibbles << 4) & 0x0f0f_0f0f_0f0f_0f0f
-        // 1 in each byte whose digit is a letter: 6 more make it pass 15.
-        let letters = (nibbles &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
-        return (nibbles &+ 0x3030_3030_3030_3030 &+ letters &* 39).byteSwapped
+    /// The eight digits of the lower 32 bits of both, the first in the lowest byte: all are worked out at once.
+    @inline(__always)
+    private static func hexDigits(_ values: SIMD2<UInt64>) -> (UInt64, UInt64) {
+        var nibbles = values & 0xffff_ffff
+        nibbles = (nibbles | nibbles &<< 16) & 0x0000_ffff_0000_ffff
+        nibbles = (nibbles | nibbles &<< 8) & 0x00ff_00ff_00ff_00ff
+        nibbles = (nibbles | nibbles &<< 4) & 0x0f0f_0f0f_0f0f_0f0f
+        // 1 in each byte whose digit is a letter: 6 more make it pass 15. Letters stand 39 = 32 + 8 - 1 behind digits.
+        let letters = (nibbles &+ 0x0606_0606_0606_0606) &>> 4 & 0x0101_0101_0101_0101
+        let digits = nibbles &+ 0x3030_3030_3030_3030 &+ (letters &<< 5) &+ (letters &<< 3) &- letters
+        return (digits[0].byteSwapped, digits[1].byteSwapped)
     }
 }
 
@@ -73,16 +74,16 @@ public struct MessageIDGenerator {
     }
 }
 
-/// xoshiro256++: uniqueness needs good bits, not secret ones; seeded by the system.
-struct RandomBits: RandomNumberGenerator {
+/// xoshiro256++: good bits, not secret ones, without a system call; seeded by the system.
+public struct RandomBits: RandomNumberGenerator {
     private var state: (UInt64, UInt64, UInt64, UInt64)
 
-    init() {
+    public init() {
         var system = SystemRandomNumberGenerator()
         self.state = (system.next() | 1, system.next(), system.next(), system.next())
     }
 
-    mutating func next() -> UInt64 {
+    public mutating func next() -> UInt64 {
         let result = Self.rotate(self.state.0 &+ self.state.3, by: 23) &+ self.state.0
         let shifted = self.state.1 << 17
         self.state.2 ^= self.state.0

@@ -3,21 +3,32 @@ extension Program {
     /// The hash of an existing program; the key, not the field `programId`, says whose it is.
     public init(id: ProgramID, hash: [(name: String, value: String)]) throws(MalformedProgram) {
         self.init(id: id)
-        for (name, quoted) in hash {
-            let value = Self.unquoted(quoted)
-            switch name {
-            case "programName": self.name = value
-            case "checksum": self.checksum = value
-            case "customerId": self.customerID = try Self.customerID(value)
-            case "customerName": self.customerName = value
-            case "valid": self.isValid = try Self.boolean(value, field: name)
-            case "version": self.version = try Self.version(value)
-            case "validFrom": self.validFrom = try Self.timestamp(value, field: name)
-            case "validUntil": self.validUntil = try Self.timestamp(value, field: name)
-            case "requireChecksum": self.requiresChecksum = try Self.boolean(value, field: name)
-            case "parameters": self.parameters = try ParameterRules(json: Array(value.utf8))
-            default: break
-            }
+        for (name, value) in hash { try self.take(field: name.utf8.span, value.utf8.span) }
+    }
+
+    /// Takes one field of the hash; what is none of ours is left.
+    public mutating func take(field name: Span<UInt8>, _ quoted: Span<UInt8>) throws(MalformedProgram) {
+        let value = Self.unquoted(quoted)
+        if name.equals("programName") {
+            self.name = String(copying: value)
+        } else if name.equals("checksum") {
+            self.checksum = String(copying: value)
+        } else if name.equals("customerId") {
+            self.customerID = try Self.customerID(String(copying: value))
+        } else if name.equals("customerName") {
+            self.customerName = String(copying: value)
+        } else if name.equals("valid") {
+            self.isValid = try Self.boolean(value, field: "valid")
+        } else if name.equals("version") {
+            self.version = try Self.version(String(copying: value))
+        } else if name.equals("validFrom") {
+            self.validFrom = try Self.timestamp(String(copying: value), field: "validFrom")
+        } else if name.equals("validUntil") {
+            self.validUntil = try Self.timestamp(String(copying: value), field: "validUntil")
+        } else if name.equals("requireChecksum") {
+            self.requiresChecksum = try Self.boolean(value, field: "requireChecksum")
+        } else if name.equals("parameters") {
+            self.parameters = try ParameterRules(json: Array(String(copying: value).utf8))
         }
     }
 
@@ -39,9 +50,10 @@ extension Program {
     }
 
     /// The older updater stored JSON text, so its strings stand in quotation marks.
-    private static func unquoted(_ value: String) -> String {
-        guard value.utf8.count >= 2, value.utf8.first == UInt8(ascii: "\""), value.utf8.last == UInt8(ascii: "\"")
-        else { return value }
-        return String(value.dropFirst().dropLast())
+    @_lifetime(copy value)
+    private static func unquoted(_ value: Span<UInt8>) -> Span<UInt8> {
+        let end = value.count - 1
+        guard end >= 1, value[0] == UInt8(ascii: "\""), value[end] == UInt8(ascii: "\"") else { return value }
+        return value.extracting(1..<end)
     }
 }

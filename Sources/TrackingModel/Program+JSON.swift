@@ -165,6 +165,6 @@ extension KeyedDecodingContainer where Key == FieldName {
 
     func boolean(_ name: String) throws -> Bool? {
         if let value = try? self.decodeIfPresent(Bool.self, forKey: FieldName(name)) { return value }
-        return try self.numberOrText(name).map { try Program.boolean($0, field: name) }
+        return try self.numberOrText(name).map { try Program.boolean($0.utf8.span, field: name) }
     }
 }

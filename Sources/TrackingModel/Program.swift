@@ -35,12 +35,10 @@ public struct MalformedProgram: Error, Equatable, Sendable, CustomStringConverti
 }
 
 extension Program {
-    static func boolean(_ text: String, field: String) throws(MalformedProgram) -> Bool {
-        switch text {
-        case "true", "1": return true
-        case "false", "0": return false
-        default: throw MalformedProgram(field: field, reason: "is neither true, 1, false nor 0")
-        }
+    static func boolean(_ text: Span<UInt8>, field: String) throws(MalformedProgram) -> Bool {
+        if text.equals("true") || text.equals("1") { return true }
+        if text.equals("false") || text.equals("0") { return false }
+        throw MalformedProgram(field: field, reason: "is neither true, 1, false nor 0")
     }
 
     static func customerID(_ text: String) throws(MalformedProgram) -> Int32 {

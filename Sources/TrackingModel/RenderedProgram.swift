@@ -29,22 +29,39 @@ public struct RenderedProgram {
     private let memory: ManagedBuffer<Header, UInt8>
 
     public init(_ program: Program) {
-        var bytes = Self.answerMembers(of: program)
-        let eventStart = Int32(bytes.count)
-        Self.put(field: 0x0a, program.id.text, to: &bytes)
-        let checksumEnd = Self.put(field: 0x12, program.checksum, to: &bytes)
-        if program.customerID != 0 {
-            // int32 is sign-extended to 64 bits on the wire.
-            Self.put(varint: 0x18, UInt64(bitPattern: Int64(program.customerID)), to: &bytes)
+        self.memory = withUnsafeTemporaryAllocation(byteCount: Self.maximumBytes(of: program), alignment: 1) { room in
+            var bytes = ByteWriter(room)
+            let header = Self.put(program, to: &bytes)
+            let memory = ManagedBuffer<Header, UInt8>.create(minimumCapacity: bytes.count) { _ in header }
+            memory.withUnsafeMutablePointerToElements { place in
+                UnsafeMutableRawBufferPointer(start: place, count: bytes.count).copyMemory(from: bytes.written)
+            }
+            return memory
         }
-        let eventFrontEnd = Int32(bytes.count)
-        Self.put(field: 0x2a, program.name, to: &bytes)
-        Self.put(field: 0x32, program.customerName, to: &bytes)
+    }
+
+    /// Every text is in the answer, where an escape takes six bytes, and in the event; the rest is names, numbers and lengths.
+    private static func maximumBytes(of program: Program) -> Int {
+        256 + 7 * (program.id.text.utf8.count + program.name.utf8.count)
+            + 7 * (program.checksum.utf8.count + program.customerName.utf8.count)
+    }
+
+    private static func put(_ program: Program, to bytes: inout ByteWriter) -> Header {
+        self.putAnswerMembers(of: program, to: &bytes)
+        let eventStart = bytes.count
+        bytes.put(field: 0x0a, program.id.text.utf8.span)
+        bytes.put(field: 0x12, program.checksum.utf8.span)
+        let checksumEnd = bytes.count
+        // int32 is sign-extended to 64 bits on the wire.
+        if program.customerID != 0 { bytes.put(field: 0x18, varint: UInt64(bitPattern: Int64(program.customerID))) }
+        let eventFrontEnd = bytes.count
+        bytes.put(field: 0x2a, program.name.utf8.span)
+        bytes.put(field: 0x32, program.customerName.utf8.span)
         // Only a valid program has events.
-        Self.put(varint: 0x38, 1, to: &bytes)
-        let eventMiddleEnd = Int32(bytes.count)
-        if let version = program.version, version > 0 { Self.put(varint: 0x70, UInt64(version), to: &bytes) }
-        let header = Header(
+        bytes.put(field: 0x38, varint: 1)
+        let eventMiddleEnd = bytes.count
+        if let version = program.version, version > 0 { bytes.put(field: 0x70, varint: UInt64(version)) }
+        return Header(
             terms: Terms(
                 isValid: program.isValid,
                 requiresChecksum: program.requiresChecksum,
@@ -55,47 +72,37 @@ public struct RenderedProgram {
             rules: program.parameters,
             checksumStart: Int32(checksumEnd - program.checksum.utf8.count),
             checksumEnd: Int32(checksumEnd),
-            eventStart: eventStart,
-            eventFrontEnd: eventFrontEnd,
-            eventMiddleEnd: eventMiddleEnd,
+            eventStart: Int32(eventStart),
+            eventFrontEnd: Int32(eventFrontEnd),
+            eventMiddleEnd: Int32(eventMiddleEnd),
             end: Int32(bytes.count)
         )
-        self.memory = ManagedBuffer<Header, UInt8>.create(minimumCapacity: bytes.count) { _ in header }
-        self.memory.withUnsafeMutablePointerToElements { place in
-            bytes.withUnsafeBufferPointer { source in
-                if let start = source.baseAddress { place.initialize(from: start, count: source.count) }
-            }
-        }
+    }
+
+    private static func putAnswerMembers(of program: Program, to bytes: inout ByteWriter) {
+        bytes.put("\"programId\":")
+        bytes.put(json: program.id.text)
+        bytes.put(",\"programName\":")
+        bytes.put(json: program.name)
+        bytes.put(",\"checksum\":")
+        bytes.put(json: program.checksum)
+        bytes.put(",\"customerId\":")
+        bytes.put(String(program.customerID).utf8.span)
+        bytes.put(",\"customerName\":")
+        bytes.put(json: program.customerName)
     }
 
     public var terms: Terms { self.memory.header.terms }
     public var version: Int64? { self.memory.header.version < 0 ? nil : self.memory.header.version }
     public var rules: ParameterRules? { self.memory.header.rules }
 
-    @inline(__always)
-    private func withBytes<R>(_ body: (borrowing Header, UnsafePointer<UInt8>) -> R) -> R {
-        self.memory.withUnsafeMutablePointers { header, bytes in body(header.pointee, UnsafePointer(bytes)) }
-    }
-
     /// The id stands first in the event: one tag and one length byte before it, as it has at most 64 bytes.
-    @inline(__always)
-    private func withID<R>(_ body: (UnsafeBufferPointer<UInt8>) -> R) -> R {
-        self.withBytes { header, bytes in
-            let event = bytes + Int(header.eventStart)
-            return body(UnsafeBufferPointer(start: event + 2, count: Int(event[1])))
-        }
-    }
-
-    public func hashID(into hasher: inout Hasher) {
-        self.withID { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
-    }
-
-    @inline(__always)
-    public func hasID(_ id: Span<UInt8>) -> Bool {
-        self.withID { own in
-            guard id.count == own.count else { return false }
-            for index in id.indices where id[index] != own[index] { return false }
-            return true
+    public var id: Span<UInt8> {
+        @_lifetime(borrow self)
+        @inline(__always)
+        get {
+            let start = self.memory.header.eventStart + 2
+            return self.bytes(start, start + Int32(self.bytes(start - 1, start)[0]))
         }
     }
 
@@ -103,65 +110,48 @@ public struct RenderedProgram {
     var eventBytes: Int { Int(self.memory.header.end - self.memory.header.eventStart) }
 
     /// From `"programId"` to the value of `"customerName"`, in the answer's order.
-    func putAnswerMembers(to bytes: inout ByteWriter) {
-        self.withBytes { Self.put($1, 0, $0.eventStart, to: &bytes) }
+    var answerMembers: Span<UInt8> {
+        @_lifetime(borrow self)
+        @inline(__always)
+        get { self.bytes(0, self.memory.header.eventStart) }
     }
     /// Fields 1 to 3 of the event.
-    func putEventFront(to bytes: inout ByteWriter) {
-        self.withBytes { Self.put($1, $0.eventStart, $0.eventFrontEnd, to: &bytes) }
+    var eventFront: Span<UInt8> {
+        @_lifetime(borrow self)
+        @inline(__always)
+        get { self.bytes(self.memory.header.eventStart, self.memory.header.eventFrontEnd) }
     }
     /// Fields 5 to 7.
-    func putEventMiddle(to bytes: inout ByteWriter) {
-        self.withBytes { Self.put($1, $0.eventFrontEnd, $0.eventMiddleEnd, to: &bytes) }
+    var eventMiddle: Span<UInt8> {
+        @_lifetime(borrow self)
+        @inline(__always)
+        get { self.bytes(self.memory.header.eventFrontEnd, self.memory.header.eventMiddleEnd) }
     }
     /// Field 14.
-    func putEventEnd(to bytes: inout ByteWriter) {
-        self.withBytes { Self.put($1, $0.eventMiddleEnd, $0.end, to: &bytes) }
-    }
-
-    @inline(__always)
-    private static func put(_ bytes: UnsafePointer<UInt8>, _ start: Int32, _ end: Int32, to writer: inout ByteWriter) {
-        writer.put(UnsafeRawBufferPointer(start: bytes + Int(start), count: Int(end - start)))
+    var eventEnd: Span<UInt8> {
+        @_lifetime(borrow self)
+        @inline(__always)
+        get { self.bytes(self.memory.header.eventMiddleEnd, self.memory.header.end) }
     }
 
     /// In constant time over the bytes, so that the answer's delay tells nothing about them.
     func hasChecksum(_ checksum: ArraySlice<UInt8>) -> Bool {
-        self.withBytes { header, bytes in
-            let own = UnsafeBufferPointer(
-                start: bytes + Int(header.checksumStart),
-                count: Int(header.checksumEnd - header.checksumStart)
-            )
-            guard own.count == checksum.count else { return false }
-            return zip(own, checksum).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+        let own = self.bytes(self.memory.header.checksumStart, self.memory.header.checksumEnd)
+        let given = checksum.span
+        guard own.count == given.count else { return false }
+        var difference: UInt8 = 0
+        for index in own.indices { difference |= own[index] ^ given[index] }
+        return difference == 0
+    }
+
+    /// The memory lives as long as the program, and its bytes never change.
+    @_lifetime(borrow self)
+    @inline(__always)
+    private func bytes(_ start: Int32, _ end: Int32) -> Span<UInt8> {
+        let bytes = self.memory.withUnsafeMutablePointerToElements { all in
+            UnsafeBufferPointer(start: all + Int(start), count: Int(end - start))
         }
-    }
-
-    private static func answerMembers(of program: Program) -> [UInt8] {
-        var text = JSONText()
-        text.field("programId", program.id.text)
-        text.field("programName", program.name)
-        text.field("checksum", program.checksum)
-        text.field("customerId", Int64(program.customerID))
-        text.field("customerName", program.customerName)
-        return text.bytes
-    }
-
-    @discardableResult
-    private static func put(field tag: UInt8, _ text: String, to bytes: inout [UInt8]) -> Int {
-        guard !text.isEmpty else { return bytes.count }
-        self.put(varint: tag, UInt64(text.utf8.count), to: &bytes)
-        bytes += text.utf8
-        return bytes.count
-    }
-
-    private static func put(varint tag: UInt8, _ value: UInt64, to bytes: inout [UInt8]) {
-        bytes.append(tag)
-        var rest = value
-        while rest >= 0x80 {
-            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-            rest >>= 7
-        }
-        bytes.append(UInt8(truncatingIfNeeded: rest))
+        return _overrideLifetime(bytes.span, borrowing: self)
     }
 }
 

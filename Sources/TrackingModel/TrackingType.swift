@@ -39,9 +39,21 @@ extension Span where Element == UInt8 {
     }
 
     @inline(__always)
-    func equals(_ other: [UInt8]) -> Bool {
+    public func equals(_ other: Span<UInt8>) -> Bool {
         guard self.count == other.count else { return false }
-        for index in self.indices where self[index] != other[index] { return false }
+        let (own, others) = (self.bytes, other.bytes)
+        var index = 0
+        while index &+ 8 <= own.byteCount {
+            guard
+                own.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self)
+                    == others.unsafeLoadUnaligned(fromByteOffset: index, as: UInt64.self)
+            else { return false }
+            index &+= 8
+        }
+        while index < self.count {
+            guard self[index] == other[index] else { return false }
+            index &+= 1
+        }
         return true
     }
 }

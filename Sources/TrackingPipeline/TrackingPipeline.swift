@@ -36,12 +36,11 @@ public struct TrackingPipeline {
         arrived: ProgramCache.Outcome?,
         answer: (borrowing AcceptedEvent) -> Void
     ) -> Verdict {
-        guard ProgramID.isValid(incoming.programID), self.request.read(query: incoming.query) else {
-            return .refused(.badRequest)
-        }
+        guard self.request.read(query: incoming.query) else { return .refused(.badRequest) }
         let program: RenderedProgram
         switch arrived.map(Self.lookup) ?? self.cache.lookup(incoming.programID, now: moment.monotonic) {
         case .hit(let found), .stale(let found): program = found
+        case .noID: return .refused(.badRequest)
         case .unknown: return .refused(.programNotFound)
         case .malformed: return .refused(.unavailable)
         case .miss: return arrived == nil ? .programMissing : .refused(.unavailable)
@@ -72,7 +71,7 @@ public struct TrackingPipeline {
     }
 
     private mutating func accept(
-        _ program: RenderedProgram,
+        _ program: consuming RenderedProgram,
         userAgent: Span<UInt8>,
         looks: HeaderText? = nil,
         referrer: Span<UInt8>,
@@ -89,12 +88,7 @@ public struct TrackingPipeline {
             clientAddress: clientAddress,
             looks: looks
         )
-        let result = self.lane.append(upTo: event.maximumEventBytes(self.request)) { memory in
-            var bytes = ByteWriter(memory)
-            let id = event.putEvent(self.request, to: &bytes)
-            return WrittenRecord(length: bytes.count, key: id)
-        }
-        switch result {
+        switch self.record(event) {
         case .queued(let batch):
             answer(event)
             return .accepted(batch)
@@ -104,6 +98,17 @@ public struct TrackingPipeline {
         case .refused(.full): return .refused(.journalFull)
         case .refused(.unavailable): return .refused(.unavailable)
         case .refused(.overloaded): return .refused(.overloaded)
+        }
+    }
+
+    private func record(_ event: borrowing AcceptedEvent) -> AppendResult {
+        switch self.lane.open(upTo: event.maximumEventBytes(self.request)) {
+        case .open(let record):
+            var bytes = ByteWriter(record.place)
+            let id = event.putEvent(self.request, to: &bytes)
+            return self.lane.keep(record, WrittenRecord(length: bytes.count, key: id))
+        case .none(let result):
+            return result
         }
     }
 

@@ -11,7 +11,10 @@ struct LRUTableTests {
         func hasKey(_ key: Span<UInt8>) -> Bool {
             key.count == self.key.count && key.indices.allSatisfy { key[$0] == self.key[$0] }
         }
-        func hashKey(into hasher: inout Hasher) { self.key.withUnsafeBytes { hasher.combine(bytes: $0) } }
+        func hashKey(with hash: KeyHash) -> UInt32 {
+            let key = self.key
+            return hash(key.span)
+        }
     }
 
     /// The same, as simply as can be: what was used when.

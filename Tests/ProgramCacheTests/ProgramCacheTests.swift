@@ -26,6 +26,7 @@ extension ProgramCache {
         case unknown
         case malformed
         case miss
+        case noID
     }
 
     mutating func see(_ id: String, now: UInt64) -> Seen {
@@ -35,6 +36,7 @@ extension ProgramCache {
         case .unknown: .unknown
         case .malformed: .malformed
         case .miss: .miss
+        case .noID: .noID
         }
     }
 
@@ -78,11 +80,12 @@ struct ProgramCacheTests {
 
     @Test("the jitter stays within its bounds and uses them")
     func jitter() {
-        let values = (0..<10_000).map { _ in ProgramCache.jittered(1_000_000) }
+        var random = RandomBits()
+        let values = (0..<10_000).map { _ in ProgramCache.jittered(1_000_000, using: &random) }
         #expect(values.allSatisfy { 900_000...1_100_000 ~= $0 })
         #expect(values.contains { $0 < 920_000 } && values.contains { $0 > 1_080_000 })
-        #expect(ProgramCache.jittered(0) == 0)
-        #expect(ProgramCache.jittered(9) == 9)
+        let short = [0, 9].map { ProgramCache.jittered($0, using: &random) }
+        #expect(short == [0, 9])
     }
 
     @Test("a read after the TTL makes the program fresh again, with what was read")
@@ -223,6 +226,15 @@ struct ProgramCacheTests {
         }
         _ = try cache.load("p", .program(program("p")), now: 0)
         #expect(try cache.load("p", .unreachable, now: 12 * second) == .miss)
+    }
+
+    @Test("bytes that are no id are known by their form, and count as no look-up")
+    func noID() {
+        var cache = ProgramCache(ProgramCache.Limits())
+        for bytes in ["", "a.b", "é", String(repeating: "a", count: 65), String(repeating: "a", count: 10_000)] {
+            #expect(cache.see(bytes, now: 0) == .noID)
+        }
+        #expect(cache.counts.misses == 0)
     }
 
     @Test("every look-up is counted once")

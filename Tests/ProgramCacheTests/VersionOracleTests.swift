@@ -76,7 +76,7 @@ private struct World {
         let key = Array("p\(id)".utf8)
         switch self.cache.lookup(key.span, now: self.now) {
         case .hit(let program), .stale(let program): self.show(id, program.version)
-        case .unknown, .malformed: break
+        case .unknown, .malformed, .noID: break
         case .miss:
             guard let programID = ProgramID("p\(id)") else { return }
             if self.cache.beginLoad(programID, waiter: Waiter()) {

@@ -71,7 +71,7 @@ struct RedisConfigurationTests {
     @Test("Arguments with any bytes stay arguments")
     func commands() {
         #expect(String(buffer: RedisCommand("GET", "a\r\nDEL b").encoded) == "*2\r\n$3\r\nGET\r\n$8\r\na\r\nDEL b\r\n")
-        let read = RedisCommand.hashGetAll(prefix: "program:".utf8, id: "212312".utf8)
+        let read = RedisCommand.hashGetAll(prefix: "program:", id: "212312")
         #expect(String(buffer: read.encoded) == "*2\r\n$7\r\nHGETALL\r\n$14\r\nprogram:212312\r\n")
         #expect(read.isComplete)
         #expect(!RedisCommand("GET", argumentCount: 1).isComplete)

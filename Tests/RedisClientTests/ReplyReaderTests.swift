@@ -143,6 +143,7 @@ struct ReplyReaderTests {
         var pairs: [String] = []
         let reply = RESPValue.array([bulk("a"), bulk("1"), bulk("b"), bulk("")])
         let arePairs = reply.forEachPair { field, value in
+            let (field, value) = (field.withUnsafeBytes(Array.init), value.withUnsafeBytes(Array.init))
             pairs.append(String(decoding: field, as: UTF8.self) + "=" + String(decoding: value, as: UTF8.self))
         }
         #expect(arePairs)

@@ -206,18 +206,6 @@ struct AcceptedEventTests {
         #expect(try self.decoded(written.event).userAgent == userAgent)
     }
 
-    @Test("each byte that JSON cannot hold as it is is found wherever it stands")
-    func escapes() {
-        for byte in UInt8.min..<0x80 {
-            for place in 0..<20 {
-                var text = [UInt8](repeating: UInt8(ascii: "a"), count: 20)
-                text[place] = byte
-                #expect(HeaderText(text.span).isText)
-                #expect(HeaderText(text.span).needsEscapes || !JSONEscape.isNeeded(byte))
-            }
-        }
-    }
-
     @Test(
         "what is no UTF-8 is found and repaired",
         arguments: [
