@@ -9,7 +9,7 @@ extension RenderedProgram: Keyed {
 
 /// An id for which there is no usable program: known, for a short while, without asking again.
 final class Absence: Keyed {
-    let id: [UInt8]
+    let id: ProgramID
     let kind: Kind
 
     enum Kind: Sendable {
@@ -20,17 +20,17 @@ final class Absence: Keyed {
     }
 
     init(id: ProgramID, kind: Kind) {
-        self.id = Array(id.text.utf8)
+        self.id = id
         self.kind = kind
     }
 
     func hashKey(with hash: KeyHash) -> UInt32 {
-        let id = self.id
+        let id = self.id.text.utf8
         return hash(id.span)
     }
 
     func hasKey(_ key: Span<UInt8>) -> Bool {
-        let id = self.id
+        let id = self.id.text.utf8
         return key.equals(id.span)
     }
 }

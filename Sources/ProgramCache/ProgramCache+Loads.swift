@@ -8,12 +8,30 @@ public protocol ProgramWaiter: AnyObject {
 extension ProgramCache {
     /// One read that is under way; all who miss the same id wait for it.
     struct Load {
-        var waiters: [any ProgramWaiter] = []
+        private(set) var waiters: [any ProgramWaiter]
         let epoch: UInt32
-        /// The newest push since the read began.
-        var pushed: Program?
+        private var push = Push.none
         /// A push without a version came: what the read brings may be older, so read again.
         var mustReadAgain = false
+
+        /// In a box, as most reads have none.
+        private indirect enum Push {
+            case none
+            case program(Program)
+        }
+
+        init(waiters: [any ProgramWaiter] = [], epoch: UInt32) {
+            self.waiters = waiters
+            self.epoch = epoch
+        }
+
+        /// The newest push since the read began.
+        var pushed: Program? {
+            get { if case .program(let program) = self.push { program } else { nil } }
+            set { self.push = newValue.map(Push.program) ?? .none }
+        }
+
+        var hasPush: Bool { if case .program = self.push { true } else { false } }
 
         /// True: nobody waited before.
         mutating func add(_ waiter: any ProgramWaiter) -> Bool {
@@ -48,13 +66,13 @@ extension ProgramCache {
     private func isDoubtful(_ reading: ProgramReading, _ load: Load) -> Bool {
         switch reading {
         case .program: load.mustReadAgain
-        case .absent, .malformed: load.mustReadAgain || load.pushed != nil
+        case .absent, .malformed: load.mustReadAgain || load.hasPush
         case .unreachable: false
         }
     }
 
     private mutating func outcome(of load: Load, _ id: ProgramID, _ reading: ProgramReading, now: UInt64) -> Outcome {
-        if let program = self.newest(load.pushed, id, reading) {
+        if let program = self.newest(load, id, reading) {
             if let index = self.held(id), let held = self.programs[index].version,
                 let version = program.version, held >= version
             {
@@ -83,16 +101,19 @@ extension ProgramCache {
     }
 
     /// The newer of the push and the reading, unless it was deleted in that version.
-    private func newest(_ pushed: Program?, _ id: ProgramID, _ reading: ProgramReading) -> Program? {
-        var newest = pushed
-        // A newer one than the push may have been held, and given way.
-        if case .unreachable = reading, !self.remembersAll { newest = nil }
-        if case .program(let read) = reading, (newest?.version ?? -1) <= (read.version ?? -1) || newest == nil {
-            newest = read
+    private func newest(_ load: Load, _ id: ProgramID, _ reading: ProgramReading) -> Program? {
+        let newest: Program?
+        switch reading {
+        case .program(let read):
+            newest = load.pushed.flatMap { ($0.version ?? -1) > (read.version ?? -1) ? $0 : nil } ?? read
+        case .unreachable where !self.remembersAll:
+            // A newer one than the push may have been held, and given way.
+            newest = nil
+        case .absent, .malformed, .unreachable:
+            newest = load.pushed
         }
-        guard let program = newest else { return nil }
-        if let version = program.version, let deleted = self.tombstones[id], version <= deleted { return nil }
-        return program
+        if let version = newest?.version, let deleted = self.tombstones[id], version <= deleted { return nil }
+        return newest
     }
 
     private mutating func staleOutcome(_ id: ProgramID, now: UInt64) -> Outcome {

@@ -8,7 +8,7 @@ public enum RESPValue: Sendable, Hashable {
     case integer(Int64)
     case bulk(ByteBuffer)
     case null
-    case array([RESPValue])
+    case array(RESPArray)
 
     /// The bytes of a bulk string or a status.
     public var bytes: ByteBuffer? {
@@ -23,7 +23,7 @@ public enum RESPValue: Sendable, Hashable {
         bytes.map { String(buffer: $0) }
     }
 
-    public var elements: [RESPValue]? {
+    public var elements: RESPArray? {
         if case .array(let elements) = self { elements } else { nil }
     }
 
@@ -43,13 +43,7 @@ public enum RESPValue: Sendable, Hashable {
     public func forEachPair<Failure: Error>(
         _ body: (_ field: Span<UInt8>, _ value: Span<UInt8>) throws(Failure) -> Void
     ) throws(Failure) -> Bool {
-        guard case .array(let elements) = self, elements.count.isMultiple(of: 2) else { return false }
-        for index in stride(from: 0, to: elements.count, by: 2) {
-            guard case .bulk(let field) = elements[index], case .bulk(let value) = elements[index + 1] else {
-                return false
-            }
-            try body(field.readableBytesUInt8Span, value.readableBytesUInt8Span)
-        }
-        return true
+        guard case .array(let elements) = self else { return false }
+        return try elements.forEachPair(body)
     }
 }

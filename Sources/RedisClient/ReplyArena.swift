@@ -34,7 +34,7 @@ struct ReplyArena {
 
     /// The value of the complete reply; the arena is empty afterwards.
     mutating func takeValue() -> RESPValue {
-        let storage = ByteBuffer(bytes: bytes)
+        let storage = bytes.isEmpty ? ByteBuffer() : ByteBuffer(bytes: bytes)
         var next = 0
         let value = value(at: &next, in: storage)
         tokens.removeAll(keepingCapacity: tokens.capacity <= Self.keptTokens)
@@ -54,12 +54,31 @@ struct ReplyArena {
         case .error(let offset, let length): return .error(String(buffer: slice(storage, offset, length)))
         case .integer(let value): return .integer(value)
         case .null: return .null
-        case .array(let count):
-            var elements: [RESPValue] = []
-            elements.reserveCapacity(count)
-            for _ in 0..<count { elements.append(value(at: &next, in: storage)) }
-            return .array(elements)
+        case .array(let count): return .array(elements(count, at: &next, in: storage))
         }
+    }
+
+    private func elements(_ count: Int, at next: inout Int, in storage: ByteBuffer) -> RESPArray {
+        if count > 0, let places = places(ofStrings: count, from: next) {
+            next += count
+            return RESPArray(strings: storage, at: places)
+        }
+        var elements: [RESPValue] = []
+        elements.reserveCapacity(count)
+        for _ in 0..<count { elements.append(value(at: &next, in: storage)) }
+        return RESPArray(elements)
+    }
+
+    /// Where the next elements are, if each of them is a bulk string.
+    private func places(ofStrings count: Int, from next: Int) -> [Range<Int>]? {
+        guard next < tokens.count, case .bulk = tokens[next] else { return nil }
+        var places: [Range<Int>] = []
+        places.reserveCapacity(count)
+        for token in tokens[next...].prefix(count) {
+            guard case .bulk(let offset, let length) = token else { return nil }
+            places.append(offset..<offset + length)
+        }
+        return places.count == count ? places : nil
     }
 
     private func slice(_ storage: ByteBuffer, _ offset: Int, _ length: Int) -> ByteBuffer {

@@ -28,7 +28,7 @@ public struct RenderedProgram {
 
     private let memory: ManagedBuffer<Header, UInt8>
 
-    public init(_ program: Program) {
+    public init(_ program: borrowing Program) {
         self.memory = withUnsafeTemporaryAllocation(byteCount: Self.maximumBytes(of: program), alignment: 1) { room in
             var bytes = ByteWriter(room)
             let header = Self.put(program, to: &bytes)
@@ -41,12 +41,12 @@ public struct RenderedProgram {
     }
 
     /// Every text is in the answer, where an escape takes six bytes, and in the event; the rest is names, numbers and lengths.
-    private static func maximumBytes(of program: Program) -> Int {
+    private static func maximumBytes(of program: borrowing Program) -> Int {
         256 + 7 * (program.id.text.utf8.count + program.name.utf8.count)
             + 7 * (program.checksum.utf8.count + program.customerName.utf8.count)
     }
 
-    private static func put(_ program: Program, to bytes: inout ByteWriter) -> Header {
+    private static func put(_ program: borrowing Program, to bytes: inout ByteWriter) -> Header {
         self.putAnswerMembers(of: program, to: &bytes)
         let eventStart = bytes.count
         bytes.put(field: 0x0a, program.id.text.utf8.span)
@@ -79,7 +79,7 @@ public struct RenderedProgram {
         )
     }
 
-    private static func putAnswerMembers(of program: Program, to bytes: inout ByteWriter) {
+    private static func putAnswerMembers(of program: borrowing Program, to bytes: inout ByteWriter) {
         bytes.put("\"programId\":")
         bytes.put(json: program.id.text)
         bytes.put(",\"programName\":")

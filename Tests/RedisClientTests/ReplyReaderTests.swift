@@ -153,4 +153,15 @@ struct ReplyReaderTests {
             #expect(!arePairs)
         }
     }
+
+    @Test("An array is the same whether its strings came as one reply or one by one")
+    func forms() throws {
+        let reader = try #require(ReplyReader(limits: .init(bytes: 1024, elements: 16)))
+        var values: [RESPValue] = []
+        try reader.read(ByteBuffer(string: "*2\r\n$1\r\na\r\n$0\r\n\r\n")) { values.append($0) }
+        let oneByOne = RESPValue.array([bulk("a"), bulk("")])
+        #expect(values == [oneByOne])
+        #expect(Set(values + [oneByOne, .array([bulk("a")]), .array([])]).count == 3)
+        #expect(values.first?.elements?.map(\.text) == ["a", ""])
+    }
 }
