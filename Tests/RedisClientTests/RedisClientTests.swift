@@ -33,24 +33,6 @@ struct RedisClientTests {
         }
     }
 
-    @Test("Who is on the client's loop already sends without a task")
-    func onLoop() async throws {
-        try await RedisServer.with { server in
-            try await withClient(.local(server)) { client in
-                #expect(await whole(client, within: .seconds(2)))
-                let replies = await withCheckedContinuation { (done: CheckedContinuation<[String?], Never>) in
-                    client.loopExecute { client in
-                        let isReady = client.isReadyOnLoop ? "ready" : "not ready"
-                        client.sendOnLoop(RedisCommand("ECHO", "a")) { result in
-                            done.resume(returning: [isReady, try? result.get().text])
-                        }
-                    }
-                }
-                #expect(replies == ["ready", "a"])
-            }
-        }
-    }
-
     @Test("The commands of one tick come back in order, each completion once")
     func pipelining() async throws {
         try await RedisServer.with { server in
