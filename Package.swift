@@ -126,7 +126,7 @@ let package = Package(
             swiftSettings: settings
         ),
         tests(of: "TrackingModel", sees: [protobuf]),
-        tests(of: "ProgramCache", sees: ["RedisClient", "TrackingModel", nioCore]),
+        tests(of: "ProgramCache", sees: ["RedisClient", "TestSupport", "TrackingModel", nioCore, nioPosix, logging]),
         tests(of: "Reactor", sees: [nioCore]),
         tests(of: "Verticles", sees: [nioCore, nioPosix, nioLocks, lifecycle, logging]),
         tests(of: "Telemetry", sees: [coreMetrics]),
