@@ -3,7 +3,7 @@
 /// Ids come from outside, so the function is drawn at random from a strongly universal family: whoever chooses two ids
 /// without having seen the numbers, their hashes are the same with a probability of 2⁻³² (multilinear hashing; Lemire and
 /// Kaser, "Strongly universal string hashing is fast", The Computer Journal 57 (2014), section 2). For texts as short as
-/// ids this takes a fifth of the library's SipHash.
+/// ids this takes a quarter of the library's SipHash.
 ///
 /// A linear function keeps numbers that follow each other at equal distances, which a table with linear probing answers
 /// with long searches (Pătraşcu and Thorup, "On the k-independence required by linear probing and minwise independence",
