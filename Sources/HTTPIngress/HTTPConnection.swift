@@ -217,11 +217,13 @@ final class HTTPConnection: Watched, @unchecked Sendable {
 }
 
 extension HTTPConnection: ProgramWaiter {
+    private static let proceeding = Entrance<HTTPVerticle, HTTPConnection> { $0.proceed($1) }
+
     func programArrived(_ outcome: ProgramCache.Outcome) {
         guard self.phase == .open else { return }
         self.arrived = outcome
         self.isWaiting = false
         // Else the verticle is looking at this connection already and goes on when this returns.
-        if !self.isInWork { self.verticle.enter { $0.proceed(self) } }
+        if !self.isInWork { Self.proceeding(self.verticle, self) }
     }
 }

@@ -46,7 +46,7 @@ extension HTTPVerticle {
     private func read(_ id: ProgramID) {
         guard let source = self.source, source.isReachable() else { return self.programRead(id, .unreachable) }
         source.read(id) { [weak self] reading in
-            self?.assumeIsolated { $0.programRead(id, reading) }
+            self?.enter { $0.programRead(id, reading) }
         }
     }
 

@@ -1,5 +1,6 @@
 import NIOCore
 import TrackingPipeline
+import Verticles
 
 /// Deadlines, and the end.
 extension HTTPVerticle {
@@ -10,7 +11,7 @@ extension HTTPVerticle {
             ].min() ?? 5
         let interval = TimeAmount.nanoseconds(Int64(max(0.02, min(0.5, shortest / 5)) * 1e9))
         self.sweeps = self.loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [weak self] _ in
-            self?.assumeIsolated { $0.sweep() }
+            self?.enter { $0.sweep() }
         }
     }
 
