@@ -141,7 +141,7 @@ public final class EventJournal: Sendable {
 
     /// In milliseconds.
     private static func pause(_ engine: JournalEngine) -> Int {
-        engine.refusal == nil ? min(250, engine.configuration.cursorInterval) : 100
+        engine.refusal == nil ? min(50, engine.configuration.cursorInterval) : 100
     }
 
     /// Keeps what no sync covers within the window of `write`; for the other modes there is nothing to do.

@@ -48,7 +48,8 @@ extension JournalEngine {
         if saveCursors || self.ledger.withLock({ $0.hasSegmentToFree }) { self.saveCursors() }
         self.freeSegments()
         if self.refusal != nil { self.restore(bytes: self.configuration.effectiveSegmentBytes) }
-        guard self.refusal == nil, !self.spares.isReady else { return }
+        // Until then the one before may have been acknowledged, and is recycled: no space, no zeros, no metadata.
+        guard self.refusal == nil, !self.spares.isReady, self.ledger.withLock({ $0.isHalfUsed }) else { return }
         self.dropOldestIfBound(self.configuration.effectiveSegmentBytes)
         // Failing here is no trouble yet: there is a segment to write to.
         try? self.spares.prepare { self.fits($0) }

@@ -318,6 +318,12 @@ struct JournalLedger: Sendable {
         self.segments.count > 1 && self.segments[0].end <= max(self.low, self.gone)
     }
 
+    /// Whether the segment that is written to will need a successor before long, or is missing.
+    var isHalfUsed: Bool {
+        guard let current = self.segments.last else { return true }
+        return 2 * current.used >= current.fileBytes
+    }
+
     /// Takes the oldest segment out when every sink has all of it, and disk knows.
     mutating func freeOldest() -> Segment? {
         guard self.segments.count > 1 else { return nil }

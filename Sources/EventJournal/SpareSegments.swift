@@ -76,7 +76,6 @@ final class SpareSegments: Sendable {
         do {
             let file = try self.files.open(unfinished, create: true)
             try Self.fill(file, bytes)
-            try file.sync()
             try self.files.rename(unfinished, to: path)
             try self.files.syncDirectory(directory)
             return Spare(file: file, path: path, bytes: bytes)
@@ -97,6 +96,8 @@ final class SpareSegments: Sendable {
         while offset < bytes {
             let part = UnsafeRawBufferPointer(rebasing: zeros[..<min(zeros.count, bytes - offset)])
             try file.write([part], at: offset)
+            // Part by part, so that no commit's sync has a whole segment of zeros before it in the disk's queue.
+            try file.sync()
             offset += part.count
         }
     }
