@@ -58,7 +58,10 @@ final class TransferLoop: @unchecked Sendable {
                 var signals = sigset_t()
                 sigfillset(&signals)
                 pthread_sigmask(SIG_BLOCK, &signals, nil)
-                Unmanaged<TransferLoop>.fromOpaque(context).takeRetainedValue().run()
+                let loop = Unmanaged<TransferLoop>.fromOpaque(context).takeRetainedValue()
+                // Of this thread alone (nice(2), C library/kernel differences).
+                _ = nice(loop.configuration.niceness)
+                loop.run()
                 return nil
             },
             context.toOpaque()

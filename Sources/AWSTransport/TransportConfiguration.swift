@@ -20,6 +20,9 @@ public struct TransportConfiguration: Sendable {
     /// PEM file of the authorities to trust instead of the system's (`AWS_CA_BUNDLE` of the SDKs).
     public var certificateAuthority: String?
 
+    /// Steps of nice(2) by which the thread that builds, signs and sends gives way to others: 0 to 19.
+    public var niceness: CInt = 0
+
     public init() {}
 
     /// With what the environment says: `AWS_CA_BUNDLE`.

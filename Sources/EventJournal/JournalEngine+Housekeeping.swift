@@ -46,7 +46,7 @@ extension JournalEngine {
     /// the way back out of trouble.
     func keepHouse(saveCursors: Bool) {
         if saveCursors || self.ledger.withLock({ $0.hasSegmentToFree }) { self.saveCursors() }
-        self.freeSegments()
+        self.freeSegments(upTo: 1)
         if self.refusal != nil { self.restore(bytes: self.configuration.effectiveSegmentBytes) }
         // Until then the one before may have been acknowledged, and is recycled: no space, no zeros, no metadata.
         guard self.refusal == nil, !self.spares.isReady, self.ledger.withLock({ $0.isHalfUsed }) else { return }
@@ -81,8 +81,12 @@ extension JournalEngine {
         }
     }
 
-    func freeSegments() {
-        while let segment = self.ledger.withLock({ $0.freeOldest() }) {
+    /// - Parameter count: the file system frees a file's space in the same transactions that commits go through, so a backlog
+    ///   that was delivered goes segment by segment.
+    func freeSegments(upTo count: Int = .max) {
+        var freed = 0
+        while freed < count, let segment = self.ledger.withLock({ $0.freeOldest() }) {
+            freed += 1
             do {
                 try self.spares.recycle(segment)
             } catch {

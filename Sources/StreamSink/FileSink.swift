@@ -41,7 +41,7 @@ public actor FileSink: Sink {
         self.account = account
         self.reader = account.reader
         self.logger = logger
-        self.group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        self.group = SinkThread.make()
         self.loop = self.group.any()
         self.batcher = Batcher(configuration.batch)
     }

@@ -46,7 +46,9 @@ public struct KinesisStream: RecordStream {
         let environment = environment.map { AWSEnvironment($0) } ?? .process
         let endpoint = try Self.endpoint(of: target, environment)
         do throws(TransportFailure) {
-            self.transport = try Transport()
+            var configuration = TransportConfiguration(environment)
+            configuration.niceness = SinkThread.niceness
+            self.transport = try Transport(configuration)
             let credentials = Credentials(self.transport, environment: environment, logger: logger)
             self.client = KinesisClient(endpoint, self.transport, credentials, logger: logger)
         } catch {
@@ -82,7 +84,7 @@ public struct KinesisStream: RecordStream {
 
     public func lane(of key: ByteBuffer) -> Int { self.shards.lane(of: key) }
 
-    public func put(_ batch: RecordBatch) async -> PutOutcome {
+    nonisolated(nonsending) public func put(_ batch: RecordBatch) async -> PutOutcome {
         var call = self.target.isAggregated ? KinesisCall(aggregating: batch) : KinesisCall(batch)
         guard call.count > 0 else { return .answered(call.outcomes(of: [])) }
         let result = await self.client.putRecords(self.target.stream, call.takeBody())

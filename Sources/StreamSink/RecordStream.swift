@@ -11,7 +11,8 @@ public protocol RecordStream: Sendable {
     /// Before the first call; need not wait for a connection.
     func start() async
 
-    func put(_ batch: RecordBatch) async -> PutOutcome
+    /// Runs where it is called, on the delivery's own thread, so that what a call costs is spent there as well.
+    nonisolated(nonsending) func put(_ batch: RecordBatch) async -> PutOutcome
 
     /// Which part of the stream (a shard) a partition key falls into: throttling of one lane holds up that lane alone.
     func lane(of key: ByteBuffer) -> Int

@@ -53,7 +53,7 @@ public struct RedisStream: RecordStream {
 
     public func stop() async { await self.client.stop() }
 
-    public func put(_ batch: RecordBatch) async -> PutOutcome {
+    nonisolated(nonsending) public func put(_ batch: RecordBatch) async -> PutOutcome {
         guard await self.client.isReady else { return .unavailable(await self.whyNotConnected) }
         let replies = await self.client.send(all: batch.records.map(self.command))
         let answers = replies.map(RedisAnswer.init)
@@ -69,7 +69,7 @@ public struct RedisStream: RecordStream {
         }
     }
 
-    private func reconnect() async {
+    nonisolated(nonsending) private func reconnect() async {
         await self.client.stop()
         await self.client.start()
     }

@@ -50,7 +50,7 @@ public actor StreamDelivery: Sink {
         self.reader = account.reader
         self.quarantine = quarantine
         self.logger = logger
-        self.group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        self.group = SinkThread.make()
         self.loop = self.group.any()
         self.stream = makeStream(self.loop)
         self.machine = DeliveryMachine(
