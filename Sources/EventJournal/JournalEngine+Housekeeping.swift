@@ -49,7 +49,7 @@ extension JournalEngine {
         self.freeSegments(upTo: 1)
         if self.refusal != nil { self.restore(bytes: self.configuration.effectiveSegmentBytes) }
         // Until then the one before may have been acknowledged, and is recycled: no space, no zeros, no metadata.
-        guard self.refusal == nil, !self.spares.isReady, self.ledger.withLock({ $0.isHalfUsed }) else { return }
+        guard self.refusal == nil, !self.spares.isReady, self.ledger.withLock({ $0.needsSpare }) else { return }
         self.dropOldestIfBound(self.configuration.effectiveSegmentBytes)
         // Failing here is no trouble yet: there is a segment to write to.
         try? self.spares.prepare { self.fits($0) }

@@ -134,7 +134,8 @@ public final class JournalLane {
             written.key.lowerBound >= 0, written.key.upperBound <= written.length, record.buffer === self.gathering
         else { return .refused(.unavailable) }
         record.buffer.keep(length: written.length, key: written.key)
-        if !self.isArmed, self.inFlight == nil { self.arm() }
+        // In `memory` no answer waits for a batch that is being written.
+        if !self.isArmed, self.inFlight == nil || self.durability == .memory { self.arm() }
         return .queued(self.gatheringBatch)
     }
 

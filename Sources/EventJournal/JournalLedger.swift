@@ -318,9 +318,10 @@ struct JournalLedger: Sendable {
         self.segments.count > 1 && self.segments[0].end <= max(self.low, self.gone)
     }
 
-    /// Whether the segment that is written to will need a successor before long, or is missing.
-    var isHalfUsed: Bool {
-        guard let current = self.segments.last else { return true }
+    /// Whether a spare is to be made: the segment that is written to is missing or half used, or the sinks are so far behind
+    /// that none will be recycled before it is full.
+    var needsSpare: Bool {
+        guard let current = self.segments.last, self.segments.count <= 2 else { return true }
         return 2 * current.used >= current.fileBytes
     }
 

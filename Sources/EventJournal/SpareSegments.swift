@@ -36,7 +36,7 @@ final class SpareSegments: Sendable {
     /// - Parameter room: whether so many bytes more are within the bound; asked under the lock.
     func take(bytes: Int, room: (Int) -> Bool) throws(IOFailure) -> (spare: Spare, id: UInt64) {
         try self.locked { state throws(IOFailure) in
-            if state.ready == nil { state.ready = try self.make(&state, bytes: bytes, room: room) }
+            if state.ready == nil { state.ready = try self.make(&state, bytes: bytes, isUrgent: true, room: room) }
             guard let spare = state.ready.take() else {
                 throw IOFailure(code: SystemError.noSpace, call: "take", path: "")
             }
@@ -49,7 +49,8 @@ final class SpareSegments: Sendable {
     func prepare(room: (Int) -> Bool) throws(IOFailure) {
         try self.locked { state throws(IOFailure) in
             guard state.ready == nil else { return }
-            state.ready = try self.make(&state, bytes: self.configuration.effectiveSegmentBytes, room: room)
+            let bytes = self.configuration.effectiveSegmentBytes
+            state.ready = try self.make(&state, bytes: bytes, isUrgent: false, room: room)
         }
     }
 
@@ -66,7 +67,13 @@ final class SpareSegments: Sendable {
         }
     }
 
-    private func make(_ state: inout State, bytes: Int, room: (Int) -> Bool) throws(IOFailure) -> Spare {
+    /// - Parameter isUrgent: a commit waits for it.
+    private func make(
+        _ state: inout State,
+        bytes: Int,
+        isUrgent: Bool,
+        room: (Int) -> Bool
+    ) throws(IOFailure) -> Spare {
         let directory = self.configuration.directory
         guard room(bytes), try self.files.freeBytes(directory) >= self.configuration.minFreeBytes + bytes else {
             throw IOFailure(code: SystemError.noSpace, call: "prepare", path: directory)
@@ -75,7 +82,8 @@ final class SpareSegments: Sendable {
         let path = self.paths.spare(state.nextID)
         do {
             let file = try self.files.open(unfinished, create: true)
-            try Self.fill(file, bytes)
+            try Self.fill(file, bytes, syncingEach: isUrgent ? bytes : Self.part)
+            try file.sync()
             try self.files.rename(unfinished, to: path)
             try self.files.syncDirectory(directory)
             return Spare(file: file, path: path, bytes: bytes)
@@ -87,18 +95,20 @@ final class SpareSegments: Sendable {
         }
     }
 
-    private static func fill(_ file: any JournalFile, _ bytes: Int) throws(IOFailure) {
+    /// So much of a spare goes to the disk at once, so that no commit's sync has a whole segment of zeros before it.
+    private static let part = 1 << 20
+
+    private static func fill(_ file: any JournalFile, _ bytes: Int, syncingEach part: Int) throws(IOFailure) {
         let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: min(bytes, 256 << 10), alignment: 16)
         defer { zeros.deallocate() }
         zeros.initializeMemory(as: UInt8.self, repeating: 0)
         try file.truncate(to: 0)
         var offset = 0
         while offset < bytes {
-            let part = UnsafeRawBufferPointer(rebasing: zeros[..<min(zeros.count, bytes - offset)])
-            try file.write([part], at: offset)
-            // Part by part, so that no commit's sync has a whole segment of zeros before it in the disk's queue.
-            try file.sync()
-            offset += part.count
+            let piece = UnsafeRawBufferPointer(rebasing: zeros[..<min(zeros.count, bytes - offset)])
+            try file.write([piece], at: offset)
+            offset += piece.count
+            if offset < bytes, offset % part == 0 { try file.sync() }
         }
     }
 

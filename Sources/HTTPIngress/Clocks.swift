@@ -9,13 +9,14 @@ struct Clocks {
     private var offset: Int64 = 0
     private var offsetTaken: UInt64 = 0
 
-    init() { self.takeOffset(Self.monotonic()) }
+    init() { self.takeOffset() }
 
     mutating func read() -> Moment { self.moment(at: Self.monotonic()) }
 
     /// - Parameter now: what the monotonic clock said, a moment ago.
     mutating func moment(at now: UInt64) -> Moment {
-        if now &- self.offsetTaken > 1_000_000_000 { self.takeOffset(now) }
+        // A tick may have begun before somebody else in it looked at the clock.
+        if now > self.offsetTaken &+ 1_000_000_000 { self.takeOffset() }
         return Moment(
             monotonic: now,
             wall: Timestamp(milliseconds: (Int64(truncatingIfNeeded: now) &+ self.offset) / 1_000_000)
@@ -24,7 +25,9 @@ struct Clocks {
 
     static func monotonic() -> UInt64 { self.read(CLOCK_MONOTONIC) }
 
-    private mutating func takeOffset(_ now: UInt64) {
+    /// Both clocks at once: a tick that has been going on for a while must not push the wall clock ahead.
+    private mutating func takeOffset() {
+        let now = Self.monotonic()
         self.offset = Int64(truncatingIfNeeded: Self.read(CLOCK_REALTIME)) &- Int64(truncatingIfNeeded: now)
         self.offsetTaken = now
     }

@@ -149,10 +149,28 @@ final class HTTPConnection: Watched, @unchecked Sendable {
         guard length > 0, self.phase != .closed else { return }
         let sent = self.unsent.readableBytes == 0 ? self.send(self.out, length) : 0
         self.out.moveReaderIndex(forwardBy: sent)
-        guard sent < length, let rest = self.out.readSlice(length: length - sent) else { return }
+        if sent < length { self.keepUnsent(length - sent) }
+        self.useMemoryAgain()
+    }
+
+    private func keepUnsent(_ length: Int) {
+        guard let rest = self.out.readSlice(length: length) else { return }
+        // A client that never takes quite everything must not make it grow by what it has taken.
+        self.unsent.discardReadBytes()
         self.unsent.writeImmutableBuffer(rest)
         if self.unsent.readableBytes > Self.unsentLimits.upperBound { self.isWritable = false }
         self.updateInterest()
+    }
+
+    /// Where there is always an answer that is held, `out` is never empty, and grows by all that leaves.
+    private func useMemoryAgain() {
+        let left = self.out.readerIndex
+        guard left > Self.sentBytesKept else { return }
+        self.out.discardReadBytes()
+        for index in self.held.indices {
+            self.held[index].start -= left
+            self.held[index].end -= left
+        }
     }
 
     private func sendUnsent() {
@@ -175,6 +193,8 @@ final class HTTPConnection: Watched, @unchecked Sendable {
 
     private static let sendFlags = CInt(MSG_NOSIGNAL)
 
+    /// Bytes of answers that have left and still take memory.
+    private static let sentBytesKept = 64 << 10
     /// The most that one read takes.
     static let readBytes = 16 << 10
     /// Unsent bytes: beyond the upper bound no more requests are served, until fewer than the lower one are left.
@@ -200,6 +220,7 @@ final class HTTPConnection: Watched, @unchecked Sendable {
         self.inbound.clear()
         self.setReading(true)
         self.endsWhenSent = true
+        self.lastActivity = self.reactor.tick
         if self.unsent.readableBytes == 0 { self.finishOutput() }
     }
 
@@ -221,7 +242,8 @@ extension HTTPConnection: ProgramWaiter {
 
     func programArrived(_ outcome: ProgramCache.Outcome) {
         guard self.phase == .open else { return }
-        self.arrived = outcome
+        // Where the client has to read first, it would be old news by then: the request looks again.
+        self.arrived = self.isWritable ? outcome : nil
         self.isWaiting = false
         // Else the verticle is looking at this connection already and goes on when this returns.
         if !self.isInWork { Self.proceeding(self.verticle, self) }

@@ -51,6 +51,8 @@ extension HTTPVerticle {
     }
 
     private func programRead(_ id: ProgramID, _ reading: ProgramReading) {
+        // A newer program may have come after the read: nobody is answered with less than another loop knows.
+        self.changes?.deliver()
         if case .malformed = reading { self.feed.malformed &+= 1 }
         switch self.pipeline?.cache.endLoad(id, reading, now: self.clocks.read().monotonic) {
         case .readAgain:

@@ -43,7 +43,7 @@ extension HTTPVerticle {
                 connection.close()
             }
         case .lingering:
-            if isOver(connection.lastActivity, self.configuration.lingerTimeout) { connection.close() }
+            if unsent == 0, isOver(connection.lastActivity, self.configuration.lingerTimeout) { connection.close() }
         case .closing, .closed:
             break
         }

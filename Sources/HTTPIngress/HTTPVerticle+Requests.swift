@@ -13,7 +13,8 @@ extension HTTPVerticle {
     }
 
     func clientFinished(_ connection: HTTPConnection) {
-        if connection.phase == .lingering { return connection.close() }
+        // What has not left yet goes first; the connection closes behind it.
+        if connection.phase == .lingering { return connection.unsentBytes == 0 ? connection.close() : () }
         self.proceed(connection)
     }
 

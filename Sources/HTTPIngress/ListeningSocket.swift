@@ -18,6 +18,8 @@ final class ListeningSocket: Watched, @unchecked Sendable {
     /// Is given the descriptor.
     private let accepted: (CInt) -> Void
     private var isOpen = true
+    /// The system had nothing left for a connection a moment ago.
+    private var isPausing = false
 
     /// Binds and listens; on the loop.
     init(
@@ -83,12 +85,16 @@ final class ListeningSocket: Watched, @unchecked Sendable {
     private func nothingAccepted(_ reason: CInt) {
         guard [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(reason) else { return }
         self.reactor.change(self, to: [])
-        _ = self.reactor.scheduleTask(in: Self.pause) { self.goOn() }
+        self.isPausing = true
+        _ = self.reactor.scheduleTask(in: Self.pause) {
+            self.isPausing = false
+            self.goOn()
+        }
     }
 
     /// There is room again; on the loop.
     func goOn() {
-        if self.isOpen { self.reactor.change(self, to: .readable) }
+        if self.isOpen, !self.isPausing { self.reactor.change(self, to: .readable) }
     }
 
     func close() {

@@ -27,6 +27,8 @@ final class LoopThread: Sendable {
                 sigfillset(&signals)
                 pthread_sigmask(SIG_BLOCK, &signals, nil)
                 run()
+                // The system gives a thread's name away again.
+                self.itself.store(0, ordering: .relaxed)
             }
         )
         var thread = pthread_t()

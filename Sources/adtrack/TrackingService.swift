@@ -39,10 +39,10 @@ struct TrackingService {
     func run() async throws {
         MetricsSystem.bootstrap(self.registry)
         self.registerSeries()
-        let connections = ProcessLimits.connections(wanted: self.configuration.maxConnections)
         // The hot loops, and one for what may take its time.
         let hot = try (0..<self.configuration.eventLoops).map { _ in try ReactorLoop() }
         let side = try ReactorLoop()
+        let connections = ProcessLimits.connections(wanted: self.configuration.maxConnections)
 
         let journal = try self.openJournal()
         let sinks = try SinkDeployment(

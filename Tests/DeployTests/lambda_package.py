@@ -25,7 +25,7 @@ FOLDER = pathlib.Path(__file__).resolve().parent
 
 
 def make_root(root, package):
-    for name in ("bin", "etc", "tmp", "var/task"):
+    for name in ("bin", "etc", "proc", "tmp", "var/task"):
         (root / name).mkdir(parents=True)
     # unzip keeps what may be executed; Python's zipfile does not.
     subprocess.run(["unzip", "-q", package, "-d", root / "var/task"], check=True)
@@ -76,7 +76,9 @@ def main(package):
         root = pathlib.Path(folder)
         make_root(root, package)
         function = subprocess.Popen(
-            ["chroot", root, "/bin/sh", "-c", "cd /var/task; exec ./bootstrap"],
+            # Lambda has /proc, and libdispatch looks there once a second for what its threads do.
+            ["unshare", "--mount", "/bin/sh", "-c", f"mount -t proc proc {root}/proc && exec chroot {root} /bin/sh -c "
+             "'cd /var/task; exec ./bootstrap'"],
             env={"PATH": "/bin:/usr/sbin:/usr/bin:/sbin", "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "_HANDLER": "consume",
                  "LAMBDA_TASK_ROOT": "/var/task", "ADTRACK_TO": "sqlite:/tmp/events.sqlite"})
         try:

@@ -1,6 +1,7 @@
 import NIOCore
 import Testing
 import TrackingModel
+import TrackingPipeline
 
 @testable import HTTPIngress
 
@@ -58,6 +59,17 @@ struct AnswerPartsTests {
     func places() {
         #expect(Outcome.allCases.map(\.index) == Array(0..<Outcome.allCases.count))
         #expect(Set(Outcome.allCases.map(\.code)).count == Outcome.allCases.count)
+    }
+
+    @Test("a moment that lies a little back is as much earlier on both clocks")
+    func earlierMoment() {
+        var clocks = Clocks()
+        let now = Clocks.monotonic()
+        let latest = clocks.moment(at: now)
+        let earlier = clocks.moment(at: now - 500_000_000)
+        #expect(latest.monotonic - earlier.monotonic == 500_000_000)
+        #expect((499...501).contains(latest.wall.milliseconds - earlier.wall.milliseconds))
+        #expect(clocks.moment(at: now).wall == latest.wall)
     }
 
     @Test("the date is renewed when its second is over")

@@ -178,6 +178,39 @@ struct HTTPVerticleTests {
         }
     }
 
+    @Test("answers that have left take no memory, also where one is always held behind them")
+    func memoryOfAnswers() async throws {
+        try await withVerticle { tracked in
+            let connection = try tracked.connect()
+            _ = try connection.exchange("/event/p1")
+            let verticle = tracked.verticle
+            let body = String(repeating: "x", count: 4_000)
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: \(body.utf8.count)\r\n\r\n" + body
+            let rounds = 300
+            let capacity = try await verticle.loop.submit {
+                verticle.assumeIsolated { verticle -> Int in
+                    guard let client = verticle.connections.compactMap({ $0 }).first else { return .max }
+                    for batch in 1...UInt64(rounds) {
+                        let start = client.out.writerIndex
+                        client.out.writeString(answer)
+                        let end = client.out.writerIndex
+                        client.held.append(
+                            .init(start: start, end: end, batch: batch, arrived: 0, connection: .stays)
+                        )
+                        guard client.held.count > 1 else { continue }
+                        client.held.removeFirst()
+                        client.flush(upTo: client.held[0].start)
+                    }
+                    client.held = []
+                    client.flush()
+                    return client.out.capacity
+                }
+            }.get()
+            #expect(capacity < 200_000)
+            for _ in 0..<rounds { #expect(try connection.response().body.count == body.utf8.count) }
+        }
+    }
+
     @Test("a journal that is full refuses, in order and with the books balanced")
     func fullJournal() async throws {
         let small: (inout JournalConfiguration) -> Void = { $0.maxBytes = 256 << 10 }
