@@ -222,7 +222,8 @@ struct JournalLedger: Sendable {
             self.raiseLow()
             return self.gone
         }
-        self.sinks[sink].taken = min(range.upperBound, self.next)
+        // Perhaps beyond `next`: an event can be read from memory a moment before it is in the books.
+        self.sinks[sink].taken = range.upperBound
         return nil
     }
 

@@ -104,6 +104,18 @@ import Testing
         #expect(books.pending + books.droppedAtBound == before.pending && books.balances)
     }
 
+    @Test("what a sink has read before it was in the books is in its hands as well")
+    func readAheadOfTheBooks() throws {
+        let engine = try self.engine(.dropOldest, ModelFileSystem())
+        #expect(self.fill(engine, batches: 10).last == .durable)
+        // 100 events are in the books; the last 20 of these come a moment later.
+        #expect(engine.withLedger { $0.took(0, 1..<121) } == nil)
+        #expect(self.fill(engine, batches: 490).last == .durable)
+        #expect(engine.books.droppedAtBound > 3000)
+        engine.withLedger { $0.acknowledged(0, below: 121) }
+        #expect(engine.books.acknowledged == 120 && engine.books.balances)
+    }
+
     @Test("at the bound a position that can't be saved refuses, and does not hang")
     func dropWithoutCursor() throws {
         let files = ModelFileSystem()
