@@ -38,7 +38,7 @@ final class HTTPConnection: Watched, @unchecked Sendable {
     /// Requests, or the beginning of one, that have been received and not been served.
     var inbound = ByteBuffer()
     /// `inbound` is the memory that the verticle lends for one read.
-    private(set) var hasBorrowed = false
+    private var hasBorrowed = false
     /// Answers that may not leave yet, and what is being put together.
     var out = ByteBuffer()
     /// Answers that may leave as soon as the kernel has room for them; what follows goes behind.

@@ -13,9 +13,9 @@ extension HTTPVerticle {
     }
 
     func clientFinished(_ connection: HTTPConnection) {
+        guard connection.phase == .lingering else { return self.proceed(connection) }
         // What has not left yet goes first; the connection closes behind it.
-        if connection.phase == .lingering { return connection.unsentBytes == 0 ? connection.close() : () }
-        self.proceed(connection)
+        if connection.unsentBytes == 0 { connection.close() }
     }
 
     /// Reads as many requests as have come, and sends what may leave.

@@ -4,7 +4,7 @@ public import NIOCore
 /// An actor that lives on one event loop.
 ///
 /// Its executor is the loop's, so the compiler keeps its state on that thread, and calls inside it are plain synchronous
-/// calls. What NIO calls on the loop enters the verticle with `enter`, which costs no task and no hop.
+/// calls. What the loop calls enters the verticle with `enter`, which costs no task and no hop.
 public protocol Verticle: Actor {
     nonisolated var loop: any EventLoop { get }
 
