@@ -20,6 +20,7 @@ public actor FileSink: Sink {
     private nonisolated let isStopping = Atomic<Bool>(false)
 
     private var batcher: Batcher
+    private var pace = CatchUpPace()
     private var writer: EventFileWriter?
     /// Framed events that are not visible yet, and which they are.
     private var staged: [UInt8] = []
@@ -30,6 +31,8 @@ public actor FileSink: Sink {
     private var shownRecords = 0
     private var acknowledgedAt: UInt64 = 0
     private var retryPause: Int64 = 50
+    /// Of events that one step makes visible, about: written twice, a millisecond's work.
+    private static let stepBytes = 1 << 20
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { self.loop.executor.asUnownedSerialExecutor() }
 
@@ -75,6 +78,7 @@ public actor FileSink: Sink {
 
     /// One step: read, or send what is due.
     private func advance() async {
+        await self.giveWay()
         let now = SinkClock.milliseconds()
         switch self.batcher.action(at: now) {
         case .take(let records, let bytes, let until):
@@ -110,11 +114,12 @@ public actor FileSink: Sink {
     }
 
     private func send() async {
-        // A step costs a sync, so under load it takes all that waits, up to 8 MiB.
-        while self.staged.count < 8 << 20,
-            let slice = self.reader.read(maxRecords: self.configuration.batch.records, maxBytes: 1 << 20)
+        // A step costs a sync, so under load it takes all that waits.
+        while self.staged.count < Self.stepBytes,
+            let slice = self.reader.read(maxRecords: self.configuration.batch.records, maxBytes: Self.stepBytes)
         {
             self.stage(slice)
+            await self.giveWay()
         }
         guard self.stagedRecords > 0 else { return self.batcher.sent() }
         do {
@@ -124,6 +129,12 @@ public actor FileSink: Sink {
         } catch {
             await self.pause(after: error)
         }
+    }
+
+    /// Rests where answers would wait for this thread.
+    private func giveWay() async {
+        guard !self.isStopping.load(ordering: .relaxed) else { return }
+        await self.account.rest(self.pace.rest(at: .now(self.reader)), on: self.loop)
     }
 
     private func show() throws(SinkFailure) {

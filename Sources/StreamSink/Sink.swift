@@ -18,6 +18,8 @@ public struct SinkBooks: Sendable, Equatable {
     public var failed: UInt64 = 0
     /// Attempts that were put off by the sink, in records.
     public var throttled: UInt64 = 0
+    /// How long it has rested to leave the core to answers: see ``CatchUpPace``.
+    public var restedNanoseconds: UInt64 = 0
     /// The sink answers: attempts go through.
     public var isAvailable = true
 

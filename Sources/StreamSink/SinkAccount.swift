@@ -1,5 +1,6 @@
 import EventJournal
 import NIOConcurrencyHelpers
+import NIOCore
 
 /// What every sink does besides delivering: it acknowledges, keeps books, and shows itself in metrics.
 final class SinkAccount: Sendable {
@@ -31,6 +32,18 @@ final class SinkAccount: Sendable {
     /// - Parameter quarantined: of the records that this acknowledges.
     func acknowledge(through sequence: UInt64, quarantined: UInt64 = 0) {
         self.reader.acknowledge(through: sequence, quarantined: quarantined)
+    }
+
+    /// Waits so long, in nanoseconds, on the sink's thread; not at all for 0.
+    nonisolated(nonsending) func rest(_ nanoseconds: UInt64, on loop: any EventLoop) async {
+        guard nanoseconds > 0 else { return }
+        self.metrics.rested(Double(nanoseconds) / 1_000_000_000)
+        self.snapshot.withLockedValue { $0.restedNanoseconds &+= nanoseconds }
+        let alarm = loop.scheduleTask(in: .nanoseconds(Int64(clamping: nanoseconds))) {}
+        // Without `get()`, which goes by way of another thread.
+        await withCheckedContinuation { continuation in
+            alarm.futureResult.whenComplete { _ in continuation.resume() }
+        }
     }
 
     func quarantined(_ records: Int) { self.metrics.quarantined(records) }

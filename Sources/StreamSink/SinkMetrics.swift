@@ -8,6 +8,7 @@ struct SinkMetrics: Sendable {
     private let quarantined: Counter
     private let answered: Counter
     private let unanswered: Counter
+    private let rested: FloatingPointCounter
     private let oldestAge: Gauge
     private let breaker: Gauge
 
@@ -24,6 +25,8 @@ struct SinkMetrics: Sendable {
         self.quarantined = counter(records, "quarantined")
         self.answered = counter("adtrack_sink_attempts_total", "answered")
         self.unanswered = counter("adtrack_sink_attempts_total", "unavailable")
+        self.rested = FloatingPointCounter(label: "adtrack_sink_rested_seconds_total", dimensions: [("sink", sink)])
+        self.rested.increment(by: 0)
         self.oldestAge = Gauge(label: "adtrack_sink_oldest_event_age_seconds", dimensions: [("sink", sink)])
         self.breaker = Gauge(label: "adtrack_sink_breaker_state", dimensions: [("sink", sink)])
         self.oldestAge.record(0)
@@ -38,6 +41,7 @@ struct SinkMetrics: Sendable {
     }
 
     func quarantined(_ records: Int) { self.quarantined.increment(by: records) }
+    func rested(_ seconds: Double) { self.rested.increment(by: seconds) }
     func oldest(age seconds: Double) { self.oldestAge.record(seconds) }
     func breaker(_ state: Breaker.State) { self.breaker.record(state.rawValue) }
 }

@@ -21,6 +21,7 @@ public actor StreamDelivery: Sink {
     private nonisolated let isStopping = Atomic<Bool>(false)
 
     private var machine: DeliveryMachine
+    private var pace = CatchUpPace()
     private var quarantinedBefore: UInt64 = 0
     private var reportedAt: UInt64 = 0
     /// What the log said last of a stream that does not answer.
@@ -87,7 +88,11 @@ public actor StreamDelivery: Sink {
                 self.machine.drain()
                 deadline = now &+ UInt64(self.limits.drainTimeout)
             }
-            if self.machine.isDraining, self.isDone || now >= deadline { break }
+            if self.machine.isDraining {
+                if self.isDone || now >= deadline { break }
+            } else {
+                await self.account.rest(self.pace.rest(at: .now(self.reader)), on: self.loop)
+            }
             await self.perform(self.machine.next(at: now), before: deadline)
             self.acknowledge()
             self.report(at: now)
@@ -127,7 +132,8 @@ public actor StreamDelivery: Sink {
     // MARK: Calls
 
     private func put(_ batch: RecordBatch) {
-        Task {
+        // Its work is done here and now, up to the wait for an answer: what is to be rested for is known then.
+        Task.immediate {
             let outcome = await self.stream.put(batch)
             self.answered(batch.number, outcome)
         }

@@ -10,6 +10,7 @@ enum MetricHelp {
         "adtrack_sink_attempts_total": "Attempts of a sink, by whether it was answered.",
         "adtrack_quarantine_dropped_records_total":
             "Records that sinks refused and that went from the quarantine at its bound.",
+        "adtrack_sink_rested_seconds_total": "Time in which a sink that catches up left the processor to answers.",
         "adtrack_sink_oldest_event_age_seconds": "Age of the oldest event that the sink has not acknowledged.",
         "adtrack_sink_breaker_state": "0: closed, 1: half open, 2: open.",
     ]

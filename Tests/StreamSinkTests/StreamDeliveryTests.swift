@@ -119,6 +119,37 @@ import Testing
         }
     }
 
+    @Test("a sink that catches up rests while events are accepted, and only then", arguments: [true, false])
+    func catchesUp(whileAccepting isAccepting: Bool) async throws {
+        try await withDirectory { directory in
+            let journal = try openJournal(directory, sinks: ["file", "stream"])
+            defer { journal.close() }
+            let appender = try await Appender(journal)
+            try await appender.append(events(0..<50_000, bytes: 200))
+            let sinks: [any Sink] = [
+                try #require(
+                    FileSink(
+                        FileSinkConfiguration(directory: directory + "/events"),
+                        name: "file",
+                        from: journal,
+                        logger: silent
+                    )
+                ),
+                try delivery("stream", journal, directory, to: ScriptedStream()),
+            ]
+            try await withSinks(journal, sinks) {
+                var next = 50_000
+                while isAccepting, journal.books.pending > 10_000, next < 100_000 {
+                    try await appender.append(events(next..<next + 10, bytes: 200))
+                    next += 10
+                }
+                let end = UInt64(next)
+                #expect(await eventually(within: .seconds(30)) { journal.books.acknowledged == end })
+                for sink in sinks { #expect((sink.books.restedNanoseconds > 0) == isAccepting, "\(sink.name)") }
+            }
+        }
+    }
+
     @Test(
         "poison is kept aside with its reason within a second, and what comes after it is delivered",
         arguments: [1, 250, 500, 777]
