@@ -113,7 +113,7 @@ let package = Package(
             ]
         ),
 
-        room("LoadGenerator", sees: [nioCore, nioPosix, histogram]),
+        room("LoadGenerator", sees: ["CLinux", "Reactor", nioCore, histogram]),
         .executableTarget(
             name: "adtrack",
             dependencies: [

@@ -1,4 +1,4 @@
-// What the event loop needs of Linux and Swift's Glibc module leaves out: epoll(7), eventfd(2), accept4(2), a thread's name.
+// What the event loop needs of Linux and Swift's Glibc module leaves out: epoll(7), eventfd(2), accept4(2), a thread's name; and timerfd(2).
 // Header only.
 #ifndef ADTRACK_LINUX_H
 #define ADTRACK_LINUX_H
@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 
 // glibc hides these two without _GNU_SOURCE.
 extern int accept4(int socket, struct sockaddr *address, socklen_t *length, int flags);

@@ -1,11 +1,9 @@
+import Glibc
 import NIOCore
-import NIOPosix
+import Reactor
 
 /// One connection to the service: sends what it is given, hands back each answer in order, and says when it ends.
-final class LoadConnection: ChannelInboundHandler {
-    typealias InboundIn = ByteBuffer
-    typealias OutboundOut = ByteBuffer
-
+final class LoadConnection: Watched {
     /// A request that waits for its answer.
     struct Pending {
         /// When it was due; latency counts from here.
@@ -15,32 +13,86 @@ final class LoadConnection: ChannelInboundHandler {
         let tracks: Bool
     }
 
-    let index: Int
-    /// Set once it is known that nothing more may be sent here.
-    private(set) var isClosing = false
+    private enum Phase {
+        case connecting(until: Scheduled<Void>)
+        case open
+        case closed
+    }
 
-    /// Given up when the channel lets go of this handler: until then each keeps the other.
+    let index: Int
+    private let reactor: ReactorLoop
+    /// Given up when the connection ends: until then each keeps the other.
     private var run: LoadRun?
-    private var context: ChannelHandlerContext?
+    private var phase = Phase.closed
     private var pending: Ring<Pending>
     private var outbound = ByteBuffer()
+    /// The beginning of an answer whose end has not come yet.
     private var inbound = ByteBuffer()
-    private var isReset = false
     private var hasAnswered = false
     /// The service ended it before it had answered anything.
     private(set) var wasDropped = false
     private let parser = ResponseParser()
 
-    init(index: Int, pipeline: Int, run: LoadRun) {
+    private static let patience = TimeAmount.seconds(5)
+    /// The most that one read takes.
+    private static let readBytes = 16_384
+
+    /// - Parameter socket: on its way to the service; from now on this connection's to close.
+    init(index: Int, pipeline: Int, socket: CInt, run: LoadRun, on reactor: ReactorLoop) {
         self.index = index
+        self.reactor = reactor
         self.run = run
         pending = Ring(capacity: pipeline)
+        super.init(descriptor: socket)
     }
 
-    var hasRoom: Bool { !isClosing && context != nil && !pending.isFull }
-    var isIdle: Bool { !isClosing && context != nil && pending.count == 0 }
+    var hasRoom: Bool { isOpen && !pending.isFull }
+    var isIdle: Bool { isOpen && pending.count == 0 }
     var hasUnsent: Bool { outbound.readableBytes > 0 }
     var oldestSent: NIODeadline? { pending.first?.sent }
+
+    private var isOpen: Bool { if case .open = phase { true } else { false } }
+
+    /// Waits until the socket has arrived or failed, and tells the run.
+    func begin() throws {
+        try reactor.watch(self, for: .writable)
+        let bound = NIOLoopBound(self, eventLoop: reactor)
+        phase = .connecting(until: reactor.scheduleTask(in: Self.patience) { bound.value.arrived(ETIMEDOUT) })
+    }
+
+    override func isReady(_ readiness: Readiness) {
+        switch phase {
+        case .connecting: arrived(pendingError())
+        case .open:
+            if readiness.contains(.writable) { flush() }
+            if readiness != .writable { receive() }
+        case .closed: break
+        }
+    }
+
+    // MARK: The way there
+
+    private func arrived(_ code: CInt) {
+        guard case .connecting(let patience) = phase else { return }
+        patience.cancel()
+        guard code == 0 else {
+            let run = self.run
+            leave()
+            run?.notOpened(index, IOError(errnoCode: code, reason: "connect"))
+            return
+        }
+        phase = .open
+        reactor.change(self, to: .readable)
+        run?.opened(self)
+    }
+
+    private func pendingError() -> CInt {
+        var code: CInt = 0
+        var length = socklen_t(MemoryLayout<CInt>.size)
+        return getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length) == 0 ? code : errno
+    }
+
+    // MARK: Requests
 
     /// Appends one request; ``flush()`` sends it.
     func send(_ writer: inout RequestWriter, due: NIODeadline, now: NIODeadline) {
@@ -48,47 +100,47 @@ final class LoadConnection: ChannelInboundHandler {
         _ = pending.append(Pending(due: due, sent: now, tracks: tracks))
     }
 
+    /// Sends what the kernel takes; the rest when it has room.
     func flush() {
-        guard let context, outbound.readableBytes > 0 else { return }
-        context.writeAndFlush(wrapOutboundOut(outbound), promise: nil)
-        outbound.clear()
+        guard isOpen, hasUnsent else { return }
+        let flags = CInt(MSG_NOSIGNAL)
+        let sent = outbound.withUnsafeReadableBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, flags) }
+        // What is broken is reported as failed with the next tick.
+        outbound.moveReaderIndex(forwardBy: max(0, sent))
+        if !hasUnsent { outbound.clear() }
+        reactor.change(self, to: hasUnsent ? [.readable, .writable] : .readable)
     }
 
-    /// Ends the connection; what is unanswered counts as `failure`.
-    func close(_ failure: LoadFailure) {
-        abandon(failure)
-        context?.close(promise: nil)
-    }
+    // MARK: Answers
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        if context.channel.isActive { opened(context) }
-    }
-
-    func channelActive(context: ChannelHandlerContext) {
-        opened(context)
-    }
-
-    private func opened(_ context: ChannelHandlerContext) {
-        guard self.context == nil else { return }
-        self.context = context
-        outbound = context.channel.allocator.buffer(capacity: 1_024)
-        run?.opened(self)
-    }
-
-    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        if inbound.readableBytes == 0 {
-            inbound = unwrapInboundIn(data)
-        } else {
-            var more = unwrapInboundIn(data)
-            inbound.writeBuffer(&more)
+    private func receive() {
+        guard let run else { return }
+        // Its own memory only where an answer is not whole.
+        let borrows = inbound.readableBytes == 0
+        if borrows { swap(&inbound, &run.spare) }
+        var received = 0
+        inbound.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.readBytes) { memory in
+            received = recv(descriptor, memory.baseAddress, memory.count, 0)
+            return max(0, received)
         }
+        let reason = errno
         readAnswers()
-        if inbound.readableBytes == 0 { inbound = ByteBuffer() }
+        if received == 0 { ended() }
+        if received < 0, reason != EAGAIN, reason != EINTR { close(.reset) }
+        if borrows {
+            let rest = ByteBuffer(bytes: inbound.readableBytesView)
+            inbound.clear()
+            swap(&inbound, &run.spare)
+            inbound = rest
+        } else if inbound.readableBytes == 0 {
+            inbound = ByteBuffer()
+        }
+        run.hasRead()
     }
 
     private func readAnswers() {
         let now = NIODeadline.now()
-        while !isClosing, inbound.readableBytes > 0 {
+        while isOpen, inbound.readableBytes > 0 {
             switch parser.next(in: inbound) {
             case .incomplete, .untilClose:
                 return
@@ -121,36 +173,41 @@ final class LoadConnection: ChannelInboundHandler {
         }
     }
 
-    func channelReadComplete(context: ChannelHandlerContext) {
-        run?.readComplete()
-    }
-
-    func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        isReset = true
-        context.close(promise: nil)
-    }
-
-    func channelInactive(context: ChannelHandlerContext) {
-        let now = NIODeadline.now()
-        if !isClosing, case .untilClose(let status) = parser.next(in: inbound), let request = pending.popFirst() {
-            run?.answered(request, status: status, body: UnsafeRawBufferPointer(start: nil, count: 0), now: now)
+    /// The service has closed; an answer without a length ends with it.
+    private func ended() {
+        guard isOpen else { return }
+        if case .untilClose(let status) = parser.next(in: inbound), let request = pending.popFirst() {
+            run?.answered(request, status: status, body: UnsafeRawBufferPointer(start: nil, count: 0), now: .now())
         }
-        wasDropped = !isClosing && !hasAnswered
-        abandon(isReset ? .reset : .closed)
-        guard self.context != nil else { return }
-        self.context = nil
-        run?.closed(self)
+        wasDropped = !hasAnswered
+        close(.closed)
     }
 
-    func handlerRemoved(context: ChannelHandlerContext) {
+    // MARK: Its end
+
+    /// What is unanswered counts as `failure`.
+    func close(_ failure: LoadFailure) {
+        switch phase {
+        case .connecting(let patience):
+            patience.cancel()
+            leave()
+        case .open:
+            if failure == .reset { wasDropped = !hasAnswered }
+            let run = self.run
+            leave()
+            run?.failed(failure, count: pending.count)
+            pending.removeAll()
+            run?.closed(self)
+        case .closed: break
+        }
+    }
+
+    private func leave() {
+        phase = .closed
         run = nil
-    }
-
-    private func abandon(_ failure: LoadFailure) {
-        isClosing = true
-        run?.failed(failure, count: pending.count)
-        pending.removeAll()
         outbound.clear()
+        reactor.unwatch(self)
+        Glibc.close(descriptor)
     }
 }
 

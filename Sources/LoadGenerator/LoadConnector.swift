@@ -1,6 +1,5 @@
 import Glibc
 import NIOCore
-import NIOPosix
 
 /// Opens connections for a run: a bounded number at once, with a growing pause for those that are refused.
 final class LoadConnector {
@@ -9,15 +8,13 @@ final class LoadConnector {
     static let longestPause = TimeAmount.milliseconds(200)
 
     private let address: SocketAddress
-    private let loop: any EventLoop
     private var wanted: [Int] = []
     private var inFlight = 0
     private var refusals: [Int: Int] = [:]
     private var lastFailure: (any Error)?
 
-    init(address: SocketAddress, loop: any EventLoop) {
+    init(address: SocketAddress) {
         self.address = address
-        self.loop = loop
     }
 
     /// Nothing is being opened and nothing waits to be.
@@ -55,22 +52,20 @@ final class LoadConnector {
         return min(.milliseconds(5 << Int64(doublings)), Self.longestPause)
     }
 
-    func connect(_ connection: LoadConnection, then done: @escaping ((any Error)?) -> Void) {
-        let handler = NIOLoopBound(connection, eventLoop: loop)
-        ClientBootstrap(group: loop)
-            .connectTimeout(.seconds(5))
-            .channelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 16_384))
-            // One read a wake-up: an answer fits, and the second read of every answer would find nothing.
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(handler.value) }
-            }
-            .connect(to: address)
-            .assumeIsolated()
-            .whenComplete { result in
-                if case .failure(let error) = result { done(error) } else { done(nil) }
-            }
+    /// A socket on its way to the service; it does not block.
+    func dial() throws -> CInt {
+        let kind = CInt(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(CInt(address.protocol.rawValue), kind, 0)
+        guard descriptor >= 0 else { throw IOError(errnoCode: errno, reason: "socket") }
+        var one: CInt = 1
+        setsockopt(descriptor, CInt(IPPROTO_TCP), TCP_NODELAY, &one, socklen_t(MemoryLayout<CInt>.size))
+        let result = address.withSockAddr { connect(descriptor, $0, socklen_t($1)) }
+        guard result == 0 || errno == EINPROGRESS else {
+            let code = errno
+            close(descriptor)
+            throw IOError(errnoCode: code, reason: "connect")
+        }
+        return descriptor
     }
 
     func reason(for target: LoadTarget) -> LoadError {

@@ -1,6 +1,6 @@
 import Glibc
 import NIOCore
-import NIOPosix
+import Reactor
 
 /// Runs a plan against a service over HTTP/1.1, on one thread of its own.
 public struct LoadGenerator: Sendable {
@@ -17,19 +17,18 @@ public struct LoadGenerator: Sendable {
     public func run(_ plan: LoadPlan) async throws -> LoadResult {
         try plan.validate()
         try Self.allowDescriptors(plan.connections)
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-        let loop = group.next()
+        let loop = try ReactorLoop()
         do {
             let result = try await run(plan, on: loop)
-            try await group.shutdownGracefully()
+            try await loop.shutdownGracefully()
             return result
         } catch {
-            try? await group.shutdownGracefully()
+            try? await loop.shutdownGracefully()
             throw error
         }
     }
 
-    private func run(_ plan: LoadPlan, on loop: any EventLoop) async throws -> LoadResult {
+    private func run(_ plan: LoadPlan, on loop: ReactorLoop) async throws -> LoadResult {
         let address: SocketAddress
         do {
             address = try SocketAddress.makeAddressResolvingHost(plan.target.host, port: plan.target.port)

@@ -96,10 +96,5 @@ public struct LoadProgress: Sendable, Equatable {
     }
 }
 
-/// User and system time of this process so far, in seconds.
-func processorSeconds() -> Double {
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
-    func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1_000_000 }
-    return seconds(usage.ru_utime) + seconds(usage.ru_stime)
-}
+/// User and system time of this process so far, in seconds: clock(3), whose unit is a microsecond by POSIX.
+func processorSeconds() -> Double { Double(clock()) / 1_000_000 }

@@ -1,5 +1,5 @@
 import NIOCore
-import NIOPosix
+import Reactor
 
 /// One run on one event loop: sends each request when it is due, whatever the answers do, and counts what comes back.
 ///
@@ -14,7 +14,7 @@ final class LoadRun {
     static let inspection = TimeAmount.milliseconds(50)
 
     private let plan: LoadPlan
-    private let loop: NIOIsolatedEventLoop
+    private let loop: ReactorLoop
     private let done: EventLoopPromise<LoadResult>
     private let progress: @Sendable (LoadProgress) -> Void
     private let connector: LoadConnector
@@ -48,78 +48,99 @@ final class LoadRun {
     private var start = NIODeadline.uptimeNanoseconds(0)
     private var lastAnswer: NIODeadline?
     private var cpuAtStart = 0.0
-    private var wakeUp: Scheduled<Void>?
+    private let alarm: Alarm
+    private var isArmed = false
     private var inspector: RepeatedTask?
+    private var isTurnEnding = false
+    /// Memory for reading, lent to one connection at a time.
+    var spare = ByteBuffer()
     private var secondsShown = 0
 
     init(
         plan: LoadPlan,
         address: SocketAddress,
-        loop: any EventLoop,
+        loop: ReactorLoop,
         done: EventLoopPromise<LoadResult>,
         progress: @escaping @Sendable (LoadProgress) -> Void
     ) throws {
         self.plan = plan
-        self.loop = loop.assumeIsolated()
+        self.loop = loop
         self.done = done
         self.progress = progress
-        connector = LoadConnector(address: address, loop: loop)
+        connector = LoadConnector(address: address)
         writer = RequestWriter(mix: plan.mix, target: plan.target, seed: .random(in: .min ... .max))
         schedule = plan.profile.schedule()
         connections = Array(repeating: nil, count: plan.connections)
         idle = Ring(capacity: plan.connections)
         isQueued = Array(repeating: false, count: plan.connections)
         if let path = plan.recordPath { record = try AcceptedRecord(path: path) }
+        alarm = try Alarm(on: loop)
     }
 
     // MARK: Connections
 
     func begin() {
+        alarm.rang = { [unowned self] in
+            isArmed = false
+            pump(now: .now())
+        }
         for index in connections.indices { connector.want(index) }
         connectNext()
     }
 
     private func connectNext() {
         while state != .ended, let index = connector.next() {
-            let connection = LoadConnection(index: index, pipeline: plan.pipeline, run: self)
-            connections[index] = connection
-            connector.connect(connection) { self.connected(index, failure: $0) }
+            do {
+                let socket = try connector.dial()
+                let pipeline = plan.pipeline
+                let connection = LoadConnection(index: index, pipeline: pipeline, socket: socket, run: self, on: loop)
+                connections[index] = connection
+                try connection.begin()
+            } catch {
+                // Not at once: where all are refused, each would begin the next within itself.
+                soon { $0.notOpened(index, error) }
+            }
         }
     }
 
-    private func connected(_ index: Int, failure: (any Error)?) {
+    private func soon(_ body: @escaping @Sendable (LoadRun) -> Void) {
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.execute { body(bound.value) }
+    }
+
+    func notOpened(_ index: Int, _ failure: any Error) {
         connector.finished(index, failure: failure)
+        connections[index] = nil
         guard state != .ended else { return }
-        if failure != nil {
-            connections[index] = nil
-            isRefused = true
-            if state == .running { retry(index) }
-        }
+        isRefused = true
+        if state == .running { retry(index) }
         startWhenConnected()
         connectNext()
     }
 
-    /// A connection is open a moment before or after its promise says so: both must be seen.
     private func startWhenConnected() {
-        guard state == .connecting, connector.isQuiet, connections.count(where: { $0 != nil }) == open else { return }
+        guard state == .connecting, connector.isQuiet else { return }
         if open == 0 { return fail(connector.reason(for: plan.target)) }
         startSchedule()
     }
 
     private func retry(_ index: Int) {
+        let bound = NIOLoopBound(self, eventLoop: loop)
         loop.scheduleTask(in: connector.pause(before: index)) {
-            self.connector.want(index)
-            self.connectNext()
+            bound.value.connector.want(index)
+            bound.value.connectNext()
         }
     }
 
     func opened(_ connection: LoadConnection) {
+        connector.finished(connection.index, failure: nil)
         guard state != .ended else { return connection.close(.closed) }
         open += 1
         isRefused = false
         hasRoom(connection)
         startWhenConnected()
         pump(now: .now())
+        connectNext()
     }
 
     func closed(_ connection: LoadConnection) {
@@ -147,10 +168,10 @@ final class LoadRun {
         start = .now()
         cpuAtStart = processorSeconds()
         for (index, connection) in connections.enumerated() where connection == nil { retry(index) }
-        let task = loop.nonisolated().scheduleRepeatedTask(initialDelay: Self.inspection, delay: Self.inspection) {
-            [run = NIOLoopBound(self, eventLoop: loop.nonisolated())] _ in run.value.inspect()
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        inspector = loop.scheduleRepeatedTask(initialDelay: Self.inspection, delay: Self.inspection) { _ in
+            bound.value.inspect()
         }
-        inspector = task
         pump(now: start)
     }
 
@@ -205,13 +226,11 @@ final class LoadRun {
 
     /// While requests wait for room it is mostly the answers that call ``pump(now:)``.
     private func arm(now: NIODeadline) {
-        guard wakeUp == nil, !schedule.isOver else { return }
+        guard !isArmed, !schedule.isOver else { return }
         let due = start + .seconds(schedule.next)
         let soonest = now + (isStarved ? Self.tolerance : Self.resolution)
-        wakeUp = loop.scheduleTask(deadline: max(due, soonest)) {
-            self.wakeUp = nil
-            self.pump(now: .now())
-        }
+        isArmed = true
+        alarm.ring(at: max(due, soonest))
     }
 
     // MARK: Answers
@@ -228,10 +247,15 @@ final class LoadRun {
         if connection.isIdle, !isQueued[connection.index] { isQueued[connection.index] = idle.append(connection.index) }
     }
 
-    /// All answers that were there have been read: their ids go to the file, their connections to what is due.
-    func readComplete() {
-        if record?.hasPending == true { record?.flush() }
-        if isStarved || schedule.isOver { pump(now: .now()) }
+    /// When all answers of this turn have been read, their ids go to the file, and their connections to what is due.
+    func hasRead() {
+        guard !isTurnEnding, record?.hasPending == true || isStarved || schedule.isOver else { return }
+        isTurnEnding = true
+        soon { run in
+            run.isTurnEnding = false
+            run.record?.flush()
+            run.pump(now: .now())
+        }
     }
 
     func failed(_ failure: LoadFailure, count number: Int, wasSent: Bool = true) {
@@ -307,7 +331,7 @@ final class LoadRun {
     }
 
     private func shutDown(unanswered: LoadFailure) {
-        wakeUp?.cancel()
+        alarm.end()
         inspector?.cancel()
         for case let connection? in connections { connection.close(unanswered) }
         record?.flush()
