@@ -12,9 +12,10 @@ public struct RenderedProgram {
     }
 
     /// What stands before the bytes. Those are the answer's members, then three parts of the event: fields 1 to 3, 5 to 7,
-    /// 14.
+    /// 14. The small ones last: the bytes begin where the header ends.
     private struct Header {
-        let terms: Terms
+        let validFrom: Int64
+        let validUntil: Int64
         /// -1: none; no version is negative.
         let version: Int64
         let rules: ParameterRules?
@@ -24,6 +25,8 @@ public struct RenderedProgram {
         let eventFrontEnd: Int32
         let eventMiddleEnd: Int32
         let end: Int32
+        let isValid: Bool
+        let requiresChecksum: Bool
     }
 
     private let memory: ManagedBuffer<Header, UInt8>
@@ -62,12 +65,8 @@ public struct RenderedProgram {
         let eventMiddleEnd = bytes.count
         if let version = program.version, version > 0 { bytes.put(field: 0x70, varint: UInt64(version)) }
         return Header(
-            terms: Terms(
-                isValid: program.isValid,
-                requiresChecksum: program.requiresChecksum,
-                validFrom: program.validFrom?.milliseconds ?? .min,
-                validUntil: program.validUntil?.milliseconds ?? .max
-            ),
+            validFrom: program.validFrom?.milliseconds ?? .min,
+            validUntil: program.validUntil?.milliseconds ?? .max,
             version: program.version ?? -1,
             rules: program.parameters,
             checksumStart: Int32(checksumEnd - program.checksum.utf8.count),
@@ -75,7 +74,9 @@ public struct RenderedProgram {
             eventStart: Int32(eventStart),
             eventFrontEnd: Int32(eventFrontEnd),
             eventMiddleEnd: Int32(eventMiddleEnd),
-            end: Int32(bytes.count)
+            end: Int32(bytes.count),
+            isValid: program.isValid,
+            requiresChecksum: program.requiresChecksum
         )
     }
 
@@ -92,7 +93,15 @@ public struct RenderedProgram {
         bytes.put(json: program.customerName)
     }
 
-    public var terms: Terms { self.memory.header.terms }
+    public var terms: Terms {
+        let header = self.memory.header
+        return Terms(
+            isValid: header.isValid,
+            requiresChecksum: header.requiresChecksum,
+            validFrom: header.validFrom,
+            validUntil: header.validUntil
+        )
+    }
     public var version: Int64? { self.memory.header.version < 0 ? nil : self.memory.header.version }
     public var rules: ParameterRules? { self.memory.header.rules }
 
