@@ -1,6 +1,7 @@
 """The cases: how each is set up, what it asks, and what has to be true of it afterwards."""
 import contextlib
 import dataclasses
+import os
 import shutil
 import time
 
@@ -13,6 +14,9 @@ SMALL_CACHE = 1_000
 CIRCLE = 30_000     # ids asked in a circle, thirty times what a small cache holds
 RANDOM_IDS = 1_000_000
 WARM_UP = 1         # seconds
+# The peak of which an open loop gets half.
+PEAK_CONNECTIONS = 256
+PEAK = f"fsync-{PEAK_CONNECTIONS}-1"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +26,14 @@ class Case:
     name: str
     says: str
     kind: str = "closed"            # closed loop, open loop, start, memory
+    server: str = "adtrack"         # or nginx
     paths: str = "hot"
     result: str = "accepted"        # what the books call the answers
     durability: str = "write"
     on_disk: bool = False
     connections: int = 64
-    loops: int = 1
+    loops: int = 1                  # or nginx' workers
+    cores: int = 1                  # that the loops have
     cache: int = ALL
     sink: str = "file"              # file, refusing, replaying
     redis: str = "up"               # up, down, none
@@ -35,21 +41,30 @@ class Case:
     beside: str = "nginx"
 
 
+PLACES = {"1": (1, 1, "1 loop"), "2-on-1": (2, 1, "2 loops on one core"), "2": (2, 2, "2 loops on two cores")}
+
+
 def durabilities():
-    for loops in (1, 2):
+    for place, (loops, cores, words) in PLACES.items():
         for connections in (64, 256):
-            for durability in ("fsync", "write", "memory"):
-                beside = f"write-{connections}-{loops}" if durability != "write" else "nginx"
+            for durability in ("fsync", "write", "memory")[:2 if place == "2-on-1" else 3]:
+                beside = f"write-{connections}-{place}" if durability != "write" else "nginx"
                 yield Case(
-                    f"{durability}-{connections}-{loops}",
-                    f"hit, `{durability}`, journal on a disk, {connections} connections, {loops} loop{'s' * (loops > 1)}",
-                    durability=durability, on_disk=True, connections=connections, loops=loops, beside=beside,
+                    f"{durability}-{connections}-{place}",
+                    f"hit, `{durability}`, journal on a disk, {connections} connections, {words}",
+                    durability=durability, on_disk=True, connections=connections, loops=loops, cores=cores, beside=beside,
                 )
 
 
+def latency(name, says, **others):
+    """An open loop with the connections of the peak that it gets half of."""
+    return Case(name, says, kind="open", connections=PEAK_CONNECTIONS, durability="fsync", on_disk=True, **others)
+
+
 CASES = [
-    Case("nginx", "nginx, `return 200` with a body of the same size: no tracking", kind="nginx", beside=""),
-    Case("nginx-256", "the same with 256 connections", kind="nginx", connections=256, beside="nginx"),
+    Case("nginx", "nginx, `return 200` with a body of the same size: no tracking", server="nginx", beside=""),
+    Case("nginx-256", "the same with 256 connections", server="nginx", connections=256),
+    Case("nginx-2", "nginx with 2 workers on two cores", server="nginx", loops=2, cores=2),
     Case("hit", "hit, `write`, journal in memory"),
     Case("hit-memory", "hit, `memory`, journal in memory", durability="memory", beside="hit"),
     Case("miss", "miss: each request reads Redis and evicts", paths="circle", cache=SMALL_CACHE, reads="found"),
@@ -62,20 +77,16 @@ CASES = [
     Case("sink-down", "hit while the sink refuses connections", sink="refusing", beside="hit"),
     Case("replay", "hit while a backlog is delivered to Redis", sink="replaying", beside="hit"),
     *durabilities(),
-    Case("latency", "`fsync` on a disk, healthy", kind="open", durability="fsync", on_disk=True, beside=""),
-    Case("latency-sink-down", "the same while the sink refuses connections", kind="open", durability="fsync", on_disk=True,
-         sink="refusing", beside="latency"),
-    Case("latency-replay", "the same while a backlog is delivered to Redis", kind="open", durability="fsync", on_disk=True,
-         sink="replaying", beside="latency"),
+    latency("latency", "`fsync` on a disk, healthy", beside=""),
+    latency("latency-nginx", "nginx, which answers at once: what the machine and the load add", server="nginx", beside=""),
+    latency("latency-sink-down", "the first while the sink refuses connections", sink="refusing", beside="latency"),
+    latency("latency-replay", "the first while a backlog is delivered to Redis", sink="replaying", beside="latency"),
     Case("start", "start to the first accepted answer, built-in programs", kind="start", durability="fsync", on_disk=True,
          redis="none", beside=""),
     Case("start-redis", "start to the first accepted answer, programs in Redis", kind="start", durability="fsync",
          on_disk=True, beside=""),
     Case("memory", "resident memory of one loop", kind="memory", beside=""),
 ]
-
-# The peak of which an open loop gets half.
-PEAK = "fsync-256-1"
 
 
 class Bench:
@@ -113,7 +124,7 @@ class Bench:
             arguments += ["--negative-ttl", "10ms"]
         if redis:
             arguments += ["--redis", redis.url]
-        service = Service(self.binary, self.placement.server(case.loops), self.directories.memory + "/log", arguments)
+        service = Service(self.binary, self.placement.server(case.cores), self.directories.memory + "/log", arguments)
         try:
             service.start()
             yield service
@@ -171,8 +182,8 @@ class Bench:
     # The measurements; each returns its figures or says what was wrong.
 
     def measure(self, case, peak):
-        if case.kind == "nginx":
-            return self.nginx(case)
+        if case.server == "nginx":
+            return self.nginx(case, peak)
         if case.kind == "start":
             return self.start(case)
         if case.kind == "memory":
@@ -184,13 +195,15 @@ class Bench:
                 return self.latency(case, service, peak)
             return self.closed(case, service)
 
-    def nginx(self, case):
-        nginx = Nginx(self.directories.memory + "/nginx", self.placement.one_loop, self.body)
+    def nginx(self, case, peak):
+        nginx = Nginx(self.directories.memory + "/nginx", self.placement.server(case.cores), self.body, case.loops)
         try:
             nginx.start()
             status, headers, body = get(nginx.port, "/event/p0000001")
             expect(status == 200 and len(body) == len(self.body), f"nginx answers {status} with {len(body)} bytes")
             expect(set(self.headers) <= set(headers), f"nginx' headers are {headers}, the service's {self.headers}")
+            if case.kind == "open":
+                return self.at_half_of(peak, case, nginx)[0]
             paths = self.directories.paths("hot")
             closed_loop(self.placement.load, nginx.port, paths, case.connections, WARM_UP)
             meter = Meter(nginx.pid)
@@ -217,24 +230,28 @@ class Bench:
         return figures | {"residentBytes": resident_bytes(service.pid)}
 
     def latency(self, case, service, peak):
+        figures, look = self.at_half_of(peak, case, service, lambda: Look(self, case, service))
+        return figures | {"books": look.compare(figures["answers"], 0)}
+
+    def at_half_of(self, peak, case, server, look=lambda: None):
+        """Figures of an open loop, and what `look` returned before it."""
         paths = self.directories.paths("hot")
         expect(peak > 0, f"there is no peak: {PEAK} was not measured in this round")
         rate = int(peak / 2)
-        open_loop(self.placement.load, self.binary, service.port, paths, 64, WARM_UP, rate)
-        redis = self.recover(case, service)
-        look = Look(self, case, service)
-        meter = Meter(service.pid, redis)
+        open_loop(self.placement.load, self.binary, server.port, paths, case.connections, WARM_UP, rate)
+        redis = self.recover(case, server)
+        looked = look()
+        meter = Meter(server.pid, redis)
         seconds = self.seconds_of(case)
-        load = open_loop(self.placement.load, self.binary, service.port, paths, 64, seconds, rate)
+        load = open_loop(self.placement.load, self.binary, server.port, paths, case.connections, seconds, rate)
         figures = meter.read()
         expect(load["errors"] == 0 and load["accepted"] == load["sent"], f"not every answer was 200: {load}")
         expect(load["sent"] >= 0.98 * rate * seconds, f"{load['sent']} requests are not {rate} a second: {load}")
-        figures["books"] = look.compare(load["accepted"], 0)
         return figures | {
             "answers": load["accepted"], "targetRate": rate, "requestsPerSecond": round(load["rate"]),
             "late": load["late"], "cpuPerRequest": round(1e6 * figures["serverCPU"] / load["accepted"], 3),
             **{name: load[name] for name in ("p50Ms", "p99Ms", "p999Ms", "maxMs")},
-        }
+        }, looked
 
     def start(self, case):
         """From before the process is made to the answer 200; three times."""
@@ -264,7 +281,7 @@ class Bench:
                      "--sink", f"file:{self.directories.events}"]
         if case.redis != "none":
             arguments += ["--redis", self.redis.url]
-        service = Service(self.binary, self.placement.one_loop, self.directories.memory + "/log", arguments)
+        service = Service(self.binary, self.placement.one_core, self.directories.memory + "/log", arguments)
         try:
             yield service
         finally:
@@ -387,6 +404,8 @@ class Directories:
     def clear(self):
         shutil.rmtree(self.current, ignore_errors=True)
         shutil.rmtree(self.events, ignore_errors=True)
+        # Else the file system gives its space back while the next case is measured.
+        os.sync()
 
     def programs(self, count):
         """A file of programs for `adtrack programs import`; some are switched off."""

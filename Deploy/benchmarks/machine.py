@@ -13,19 +13,29 @@ ALLOWED = 0.05
 
 
 class Placement:
-    """The server has a CPU of its own and the load another; with a second event loop and no third CPU they share one."""
+    """The server has a CPU of its own and the load another; with a second core for it and no third CPU they share one.
+
+    All of them, nginx too, go ahead of the machine's other processes where that is allowed (nice(2), as root): a timer of
+    somebody's that takes a core for 5 ms each second is a p99 of its own.
+    """
+
+    NICENESS = -10
 
     def __init__(self):
         free = sorted(os.sched_getaffinity(0))
         if len(free) < 2:
             raise SystemExit("Deploy/benchmark: two CPUs are needed, one for the server and one for the load")
-        self.one_loop = str(free[0])
-        self.two_loops = f"{free[0]},{free[1]}"
+        self.one_core = str(free[0])
+        self.two_cores = f"{free[0]},{free[1]}"
         self.load = str(free[1] if len(free) == 2 else free[2])
         os.sched_setaffinity(0, {int(self.load)})
+        try:
+            os.nice(self.NICENESS)
+        except PermissionError:
+            pass
 
-    def server(self, loops):
-        return self.one_loop if loops == 1 else self.two_loops
+    def server(self, cores):
+        return self.one_core if cores == 1 else self.two_cores
 
 
 def descendants(pid):
@@ -57,6 +67,20 @@ def resident_bytes(pid):
         return int(re.search(r"^Pss:\s+(\d+) kB", rollup.read(), re.MULTILINE).group(1)) * 1024
 
 
+def block_seconds():
+    """Time of the kernel's threads that bring blocks to a disk: a sync's, whoever asked for it."""
+    total = 0
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{process}/stat", encoding="utf-8", errors="replace") as stat:
+                name, _, fields = stat.read().rpartition(")")
+        except OSError:
+            continue
+        if re.search(r"\(kworker/.*-kb", name):
+            total += sum(map(int, fields.split()[11:13]))
+    return total / TICK
+
+
 class Meter:
     """CPU that the server, the load and everybody else used since it was made."""
 
@@ -74,6 +98,7 @@ class Meter:
             # them in the processes' times, and only the field of soft interrupts moves.
             "busy": fields[0] + fields[1] + fields[2] + (0 if fields[5] else fields[6]),
             "stolen": fields[7],
+            "block": block_seconds(),
             "load": own.user + own.system + own.children_user + own.children_system,
             **{name: cpu_seconds(pid) if pid else 0 for name, pid in self.pids.items()},
         }
@@ -82,12 +107,13 @@ class Meter:
         """CPU seconds by name, and the share of a core that others took."""
         after = self._read()
         used = {name: value - self.before[name] for name, value in after.items()}
-        others = used["busy"] - used["server"] - used["redis"] - used["load"] + used["stolen"]
+        others = used["busy"] - used["server"] - used["redis"] - used["load"] - used["block"] + used["stolen"]
         return {
             "wallSeconds": round(used["time"], 3),
             "serverCPU": round(used["server"], 3),
             "loadCPU": round(used["load"], 3),
             "redisCPU": round(used["redis"], 3),
+            "blockCPU": round(used["block"], 3),
             "others": round(max(0.0, others / used["time"]), 4),
         }
 

@@ -54,7 +54,7 @@ class Run:
 
     def in_round(self, round_):
         """Closed loops first, turned by the round; what needs their peak after them."""
-        closed = [case for case in self.cases if case.kind in ("closed", "nginx")]
+        closed = [case for case in self.cases if case.kind == "closed"]
         others = [case for case in self.cases if case.kind in ("open", "start")]
         # Memory doesn't vary with what else goes on: once is enough.
         last = [case for case in self.cases if case.kind == "memory" and round_ == 0]
@@ -200,6 +200,7 @@ def main():
         except KeyboardInterrupt:
             run.wrong["the run"] = f"stopped before measurement {run.turn} of {run.turns} was done"
         about |= {"rounds": wanted.rounds, "seconds": wanted.seconds, "bodyBytes": len(bench.body), "peak": PEAK}
+        about["nice"] = os.nice(0)
         write_report(wanted.out, about, wanted.cases, run.rows, run.wrong)
         with open(wanted.out + "/results.md", encoding="utf-8") as results:
             say("\n" + results.read())

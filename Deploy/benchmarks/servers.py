@@ -113,9 +113,9 @@ class Service(Program):
 
 
 class Nginx(Program):
-    """One worker that says a constant: `return 200`."""
+    """Says a constant: `return 200`. Each worker has a listener of its own, as each event loop has."""
 
-    def __init__(self, directory, cpus, body):
+    def __init__(self, directory, cpus, body, workers):
         self.directory, self.cpus, self.port = directory, cpus, free_port()
         os.makedirs(directory + "/temporary", exist_ok=True)
         # "$" would begin a variable and a quote would end the text; the sample's body has neither.
@@ -128,11 +128,11 @@ class Nginx(Program):
         user = "user root;\n" if os.geteuid() == 0 else ""
         with open(directory + "/nginx.conf", "w", encoding="utf-8") as file:
             file.write(
-                f"{user}daemon off;\nworker_processes 1;\npid {directory}/nginx.pid;\nerror_log stderr warn;\n"
+                f"{user}daemon off;\nworker_processes {workers};\npid {directory}/nginx.pid;\nerror_log stderr warn;\n"
                 "events { worker_connections 4096; }\n"
                 "http {\n  access_log off;\n  default_type application/json;\n"
                 "  keepalive_requests 1000000000;\n  keepalive_timeout 300s;\n" + temporary +
-                f"  server {{\n    listen 127.0.0.1:{self.port};\n    add_header Cache-Control no-store;\n"
+                f"  server {{\n    listen 127.0.0.1:{self.port}{' reuseport' * (workers > 1)};\n    add_header Cache-Control no-store;\n"
                 "    location /health/check { return 200 '{}'; }\n"
                 f"    location /event/ {{ return 200 '{body.decode()}'; }}\n  }}\n}}\n"
             )

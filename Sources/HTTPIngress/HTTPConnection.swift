@@ -45,8 +45,6 @@ final class HTTPConnection: Watched, @unchecked Sendable {
     private var unsent = ByteBuffer()
     /// Our side ends when `unsent` has left.
     private var endsWhenSent = false
-    /// What the last recv(2) returned.
-    private var received = 0
     var held: [HeldAnswer] = []
     /// The first request waits for a program or for a route's answer.
     var isWaiting = false
@@ -104,12 +102,13 @@ final class HTTPConnection: Watched, @unchecked Sendable {
         } else {
             self.inbound.discardReadBytes()
         }
+        var received = 0
         let count = self.inbound.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.readBytes) { memory in
-            self.received = recv(self.descriptor, memory.baseAddress, memory.count, 0)
-            return max(0, self.received)
+            received = recv(self.descriptor, memory.baseAddress, memory.count, 0)
+            return max(0, received)
         }
         if self.phase != .open { self.inbound.clear() }
-        if self.received == 0 { self.finishInput() }
+        if received == 0 { self.finishInput() }
         // What is broken is reported as failed with the next tick.
         return count > 0 && self.phase == .open
     }

@@ -45,7 +45,7 @@ public actor HTTPVerticle: Verticle {
     var pipeline: TrackingPipeline?
     /// Core data on its way here: looked into before any request is, so that no answer is behind another loop's.
     var changes: Mailbox<CoreDataChange>?
-    /// Where this loop tells the others what it has read; nil where it is alone.
+    /// Where this loop tells the others what it has read.
     var others: Topic<CoreDataChange>?
 
     var clocks = Clocks()

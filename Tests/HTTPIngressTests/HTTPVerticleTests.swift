@@ -91,6 +91,22 @@ struct HTTPVerticleTests {
         }
     }
 
+    @Test("a client that has finished sending and has read nothing yet gets all its answers, too")
+    func halfCloseUnread() async throws {
+        try await withVerticle { tracked in
+            let connection = try tracked.connect()
+            // Their answers are more than the system takes for a client that doesn't read.
+            let count = 10_000
+            let request = RawConnection.request("/event/p1")
+            #expect(connection.send(String(repeating: request, count: count)))
+            connection.halfClose()
+            while await tracked.verticle.snapshot().books.received < 100 { await Task.yield() }
+            let (responses, ending) = try connection.responses(quiet: .seconds(5))
+            #expect(responses.count(where: { $0.status == 200 }) == count)
+            #expect(ending == .closed)
+        }
+    }
+
     @Test("what follows a last request is never read as one")
     func lastRequest() async throws {
         let after = RawConnection.request("/event/p2")
