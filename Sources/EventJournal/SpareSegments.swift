@@ -1,3 +1,6 @@
+import Glibc
+import Synchronization
+
 /// Prepares segments before they are needed: zero-filled and synced, so that neither space nor metadata is missing later.
 ///
 /// Its lock is held over disk operations; event loops never take it.
@@ -17,6 +20,8 @@ final class SpareSegments: Sendable {
     private let paths: JournalPaths
     private let configuration: JournalConfiguration
     private let state: Locked<State>
+    /// A commit waits for the spare that is being made.
+    let isAwaited = Atomic<Bool>(false)
 
     init(_ files: any JournalFileSystem, _ configuration: JournalConfiguration, nextID: UInt64, existing: [UInt64]) {
         self.files = files
@@ -35,8 +40,10 @@ final class SpareSegments: Sendable {
     ///
     /// - Parameter room: whether so many bytes more are within the bound; asked under the lock.
     func take(bytes: Int, room: (Int) -> Bool) throws(IOFailure) -> (spare: Spare, id: UInt64) {
-        try self.locked { state throws(IOFailure) in
-            if state.ready == nil { state.ready = try self.make(&state, bytes: bytes, isUrgent: true, room: room) }
+        self.isAwaited.store(true, ordering: .relaxed)
+        defer { self.isAwaited.store(false, ordering: .relaxed) }
+        return try self.locked { state throws(IOFailure) in
+            if state.ready == nil { state.ready = try self.make(&state, bytes: bytes, room: room) }
             guard let spare = state.ready.take() else {
                 throw IOFailure(code: SystemError.noSpace, call: "take", path: "")
             }
@@ -50,7 +57,7 @@ final class SpareSegments: Sendable {
         try self.locked { state throws(IOFailure) in
             guard state.ready == nil else { return }
             let bytes = self.configuration.effectiveSegmentBytes
-            state.ready = try self.make(&state, bytes: bytes, isUrgent: false, room: room)
+            state.ready = try self.make(&state, bytes: bytes, room: room)
         }
     }
 
@@ -67,11 +74,9 @@ final class SpareSegments: Sendable {
         }
     }
 
-    /// - Parameter isUrgent: a commit waits for it.
     private func make(
         _ state: inout State,
         bytes: Int,
-        isUrgent: Bool,
         room: (Int) -> Bool
     ) throws(IOFailure) -> Spare {
         let directory = self.configuration.directory
@@ -82,7 +87,7 @@ final class SpareSegments: Sendable {
         let path = self.paths.spare(state.nextID)
         do {
             let file = try self.files.open(unfinished, create: true)
-            try Self.fill(file, bytes, syncingEach: isUrgent ? bytes : Self.part)
+            try self.fill(file, bytes)
             try file.sync()
             try self.files.rename(unfinished, to: path)
             try self.files.syncDirectory(directory)
@@ -96,9 +101,12 @@ final class SpareSegments: Sendable {
     }
 
     /// So much of a spare goes to the disk at once, so that no commit's sync has a whole segment of zeros before it.
-    private static let part = 1 << 20
+    private static let part = 512 << 10
+    /// And so long, in microseconds, the disk has for commits alone before the next: a segment of the usual size is there within
+    /// half a second, which is less than it takes to fill half of one.
+    private static let pause: UInt32 = 8_000
 
-    private static func fill(_ file: any JournalFile, _ bytes: Int, syncingEach part: Int) throws(IOFailure) {
+    private func fill(_ file: any JournalFile, _ bytes: Int) throws(IOFailure) {
         let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: min(bytes, 256 << 10), alignment: 16)
         defer { zeros.deallocate() }
         zeros.initializeMemory(as: UInt8.self, repeating: 0)
@@ -108,7 +116,9 @@ final class SpareSegments: Sendable {
             let piece = UnsafeRawBufferPointer(rebasing: zeros[..<min(zeros.count, bytes - offset)])
             try file.write([piece], at: offset)
             offset += piece.count
-            if offset < bytes, offset % part == 0 { try file.sync() }
+            guard offset < bytes, offset % Self.part == 0, !self.isAwaited.load(ordering: .relaxed) else { continue }
+            try file.sync()
+            usleep(Self.pause)
         }
     }
 
