@@ -111,6 +111,7 @@ public final class EventJournal: Sendable {
         guard let writer = threads.first else { return }
         self.submissions.close()
         writer.join()
+        self.engine.spares.hurry()
         self.house.close()
         self.syncs.close()
         for thread in threads.dropFirst() { thread.join() }

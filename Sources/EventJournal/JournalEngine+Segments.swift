@@ -18,8 +18,10 @@ extension JournalEngine {
         appender.strays = []
         do throws(IOFailure) {
             try self.secure(&appender)
-            self.dropOldestIfBound(bytes)
-            let (spare, id) = try self.spares.take(bytes: bytes) { self.fits($0) }
+            let (spare, id) = try self.spares.awaiting { () throws(IOFailure) in
+                self.dropOldestIfBound(bytes)
+                return try self.spares.take(bytes: bytes) { self.fits($0) }
+            }
             do throws(IOFailure) {
                 let frames = appender.behind.mustRewrite ? self.unsyncedFrames(appender.behind) : []
                 try self.begin(spare, id: id, with: frames, &appender)

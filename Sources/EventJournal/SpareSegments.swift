@@ -20,7 +20,7 @@ final class SpareSegments: Sendable {
     private let paths: JournalPaths
     private let configuration: JournalConfiguration
     private let state: Locked<State>
-    /// A commit waits for the spare that is being made.
+    /// A commit waits for the spare that is being made, or the end does: no pauses any more.
     let isAwaited = Atomic<Bool>(false)
 
     init(_ files: any JournalFileSystem, _ configuration: JournalConfiguration, nextID: UInt64, existing: [UInt64]) {
@@ -40,9 +40,7 @@ final class SpareSegments: Sendable {
     ///
     /// - Parameter room: whether so many bytes more are within the bound; asked under the lock.
     func take(bytes: Int, room: (Int) -> Bool) throws(IOFailure) -> (spare: Spare, id: UInt64) {
-        self.isAwaited.store(true, ordering: .relaxed)
-        defer { self.isAwaited.store(false, ordering: .relaxed) }
-        return try self.locked { state throws(IOFailure) in
+        try self.locked { state throws(IOFailure) in
             if state.ready == nil { state.ready = try self.make(&state, bytes: bytes, room: room) }
             guard let spare = state.ready.take() else {
                 throw IOFailure(code: SystemError.noSpace, call: "take", path: "")
@@ -50,6 +48,16 @@ final class SpareSegments: Sendable {
             defer { state.nextID += 1 }
             return (spare, state.nextID)
         }
+    }
+
+    /// From now on nothing is paused for.
+    func hurry() { self.isAwaited.store(true, ordering: .relaxed) }
+
+    /// For a commit that can't go on before this has returned.
+    func awaiting<R>(_ body: () throws(IOFailure) -> R) throws(IOFailure) -> R {
+        self.isAwaited.store(true, ordering: .relaxed)
+        defer { self.isAwaited.store(false, ordering: .relaxed) }
+        return try body()
     }
 
     /// Makes one if none is ready.
@@ -102,9 +110,9 @@ final class SpareSegments: Sendable {
 
     /// So much of a spare goes to the disk at once, so that no commit's sync has a whole segment of zeros before it.
     private static let part = 512 << 10
-    /// And so long, in microseconds, the disk has for commits alone before the next: a segment of the usual size is there within
-    /// half a second, which is less than it takes to fill half of one.
-    private static let pause: UInt32 = 8_000
+    /// From one part's beginning to the next's, in nanoseconds, if the disk isn't slower: in between it is there for commits alone.
+    /// A segment of the usual size is there within half a second.
+    private static let interval: UInt64 = 9_000_000
 
     private func fill(_ file: any JournalFile, _ bytes: Int) throws(IOFailure) {
         let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: min(bytes, 256 << 10), alignment: 16)
@@ -112,14 +120,21 @@ final class SpareSegments: Sendable {
         zeros.initializeMemory(as: UInt8.self, repeating: 0)
         try file.truncate(to: 0)
         var offset = 0
+        var began = JournalClock.monotonicNanoseconds()
         while offset < bytes {
             let piece = UnsafeRawBufferPointer(rebasing: zeros[..<min(zeros.count, bytes - offset)])
             try file.write([piece], at: offset)
             offset += piece.count
             guard offset < bytes, offset % Self.part == 0, !self.isAwaited.load(ordering: .relaxed) else { continue }
             try file.sync()
-            usleep(Self.pause)
+            self.pause(until: began &+ Self.interval)
+            began = JournalClock.monotonicNanoseconds()
         }
+    }
+
+    /// Looks up twice a millisecond: whoever waits has no time.
+    private func pause(until end: UInt64) {
+        while !self.isAwaited.load(ordering: .relaxed), JournalClock.monotonicNanoseconds() < end { usleep(500) }
     }
 
     private func locked<R>(_ body: (inout State) throws(IOFailure) -> R) throws(IOFailure) -> R {

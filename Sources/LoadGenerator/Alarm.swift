@@ -15,7 +15,12 @@ final class Alarm: Watched {
         let timer = timerfd_create(CLOCK_MONOTONIC, CInt(TFD_NONBLOCK | TFD_CLOEXEC))
         guard timer >= 0 else { throw IOError(errnoCode: errno, reason: "timerfd_create") }
         super.init(descriptor: timer)
-        try reactor.watch(self, for: .readable)
+        do {
+            try reactor.watch(self, for: .readable)
+        } catch {
+            close(timer)
+            throw error
+        }
     }
 
     /// In the past: with the next turn of the loop. An earlier time that has not come yet is forgotten.

@@ -28,6 +28,8 @@ final class LoadConnection: Watched {
     private var outbound = ByteBuffer()
     /// The beginning of an answer whose end has not come yet.
     private var inbound = ByteBuffer()
+    /// A send has failed.
+    private var isBroken = false
     private var hasAnswered = false
     /// The service ended it before it had answered anything.
     private(set) var wasDropped = false
@@ -55,7 +57,12 @@ final class LoadConnection: Watched {
 
     /// Waits until the socket has arrived or failed, and tells the run.
     func begin() throws {
-        try reactor.watch(self, for: .writable)
+        do {
+            try reactor.watch(self, for: .writable)
+        } catch {
+            leave()
+            throw error
+        }
         let bound = NIOLoopBound(self, eventLoop: reactor)
         phase = .connecting(until: reactor.scheduleTask(in: Self.patience) { bound.value.arrived(ETIMEDOUT) })
     }
@@ -105,7 +112,8 @@ final class LoadConnection: Watched {
         guard isOpen, hasUnsent else { return }
         let flags = CInt(MSG_NOSIGNAL)
         let sent = outbound.withUnsafeReadableBytes { Glibc.send(descriptor, $0.baseAddress, $0.count, flags) }
-        // What is broken is reported as failed with the next tick.
+        // The next read finds the end, and not why.
+        if sent < 0, errno != EAGAIN, errno != EINTR { isBroken = true }
         outbound.moveReaderIndex(forwardBy: max(0, sent))
         if !hasUnsent { outbound.clear() }
         reactor.change(self, to: hasUnsent ? [.readable, .writable] : .readable)
@@ -125,7 +133,7 @@ final class LoadConnection: Watched {
         }
         let reason = errno
         readAnswers()
-        if received == 0 { ended() }
+        if received == 0 { isBroken ? close(.reset) : ended() }
         if received < 0, reason != EAGAIN, reason != EINTR { close(.reset) }
         if borrows {
             let rest = ByteBuffer(bytes: inbound.readableBytesView)

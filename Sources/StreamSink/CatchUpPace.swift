@@ -16,15 +16,15 @@ struct CatchUpPace: Sendable {
         var worked: UInt64
         /// The sequence of the next record that will be accepted.
         var accepted: UInt64
-        /// The sequence of the next record that the sink will take.
+        /// Records that the sink has taken so far.
         var taken: UInt64
     }
 
-    /// What is worked at one go: so long may an answer wait for the core.
+    /// What is worked at one go, at least: nothing that is begun is interrupted.
     static let stint: UInt64 = 250_000
     /// Also what a shutdown may wait for it.
     static let longestRest: UInt64 = 10_000_000
-    /// Events come in batches: what comes is reckoned over this time at least, and over twice of it at most.
+    /// Events come in batches: what comes is reckoned over this time at least. Whoever has slept longer begins anew.
     static let window: UInt64 = 20_000_000
     /// Rest for each unit of work.
     private static let share: UInt64 = 3
@@ -51,6 +51,8 @@ struct CatchUpPace: Sendable {
     /// When the last stint ended.
     private var last: Moment?
     private var rest: UInt64 = 0
+    /// The last stint was followed by a rest.
+    var gaveWay: Bool { self.rest > 0 }
     private var before = Tally()
     private var current = Tally()
 
@@ -64,23 +66,33 @@ struct CatchUpPace: Sendable {
         }
         let worked = moment.worked &- last.worked
         guard worked >= Self.stint else { return 0 }
+        defer { self.last = moment }
+        guard moment.clock &- last.clock &- self.rest < 2 &* Self.window else {
+            (self.before, self.current, self.rest) = (Tally(), Tally(), 0)
+            return 0
+        }
         let stint = Tally(
             time: moment.clock &- last.clock,
             rested: self.rest,
             accepted: moment.accepted &- last.accepted,
             taken: moment.taken &- last.taken
         )
-        self.last = moment
         if self.current.time >= Self.window { (self.before, self.current) = (self.current, Tally()) }
         self.current = self.current + stint
         self.rest = min(worked &* Self.share, self.bound(after: stint), Self.longestRest)
         return self.rest
     }
 
+    /// Nothing is rested for any more.
+    mutating func end() -> UInt64 {
+        self.rest = 0
+        return 0
+    }
+
     /// How long a rest may be, lest more comes than is taken.
     private func bound(after stint: Tally) -> UInt64 {
         let sum = self.before + self.current
-        // Nobody to give way to.
+        // Nobody to give way to, as far as a sink can see.
         guard sum.accepted > 0 else { return 0 }
         // As the kernel's scheduler takes turns, work is longer than what the thread had of the core.
         let work = Double(sum.time &- sum.rested)
@@ -93,12 +105,11 @@ struct CatchUpPace: Sendable {
 
 extension CatchUpPace.Moment {
     /// On the sink's thread.
-    static func now(_ reader: JournalReader) -> Self {
-        let taken = reader.position
-        return Self(
+    static func now(_ reader: JournalReader, taken: UInt64) -> Self {
+        Self(
             clock: SinkClock.nanoseconds(),
             worked: SinkClock.threadNanoseconds(),
-            accepted: taken &+ reader.available,
+            accepted: reader.position &+ reader.available,
             taken: taken
         )
     }

@@ -21,6 +21,7 @@ public actor FileSink: Sink {
 
     private var batcher: Batcher
     private var pace = CatchUpPace()
+    private var taken: UInt64 = 0
     private var writer: EventFileWriter?
     /// Framed events that are not visible yet, and which they are.
     private var staged: [UInt8] = []
@@ -31,8 +32,6 @@ public actor FileSink: Sink {
     private var shownRecords = 0
     private var acknowledgedAt: UInt64 = 0
     private var retryPause: Int64 = 50
-    /// Of events that one step makes visible, about: written twice, a millisecond's work.
-    private static let stepBytes = 1 << 20
 
     public nonisolated var unownedExecutor: UnownedSerialExecutor { self.loop.executor.asUnownedSerialExecutor() }
 
@@ -109,14 +108,15 @@ public actor FileSink: Sink {
     private func stage(_ slice: JournalSlice) {
         slice.visit { EventFraming.append($0.bytes, to: &self.staged) }
         self.stagedRecords += slice.count
+        self.taken &+= UInt64(slice.count)
         self.stagedEnd = slice.endSequence
         self.batcher.took(records: slice.count, bytes: slice.bytes, at: SinkClock.milliseconds())
     }
 
     private func send() async {
-        // A step costs a sync, so under load it takes all that waits.
-        while self.staged.count < Self.stepBytes,
-            let slice = self.reader.read(maxRecords: self.configuration.batch.records, maxBytes: Self.stepBytes)
+        // A step costs a sync, so under load it takes all that waits, up to 8 MiB; a millisecond's work where answers wait for it.
+        while self.staged.count < (self.pace.gaveWay ? 1 << 20 : 8 << 20),
+            let slice = self.reader.read(maxRecords: self.configuration.batch.records, maxBytes: 1 << 20)
         {
             self.stage(slice)
             await self.giveWay()
@@ -133,8 +133,9 @@ public actor FileSink: Sink {
 
     /// Rests where answers would wait for this thread.
     private func giveWay() async {
-        guard !self.isStopping.load(ordering: .relaxed) else { return }
-        await self.account.rest(self.pace.rest(at: .now(self.reader)), on: self.loop)
+        let isEnding = self.isStopping.load(ordering: .relaxed) || Task.isCancelled
+        let rest = isEnding ? self.pace.end() : self.pace.rest(at: .now(self.reader, taken: self.taken))
+        await self.account.rest(rest, on: self.loop)
     }
 
     private func show() throws(SinkFailure) {

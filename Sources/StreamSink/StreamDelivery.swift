@@ -22,6 +22,7 @@ public actor StreamDelivery: Sink {
 
     private var machine: DeliveryMachine
     private var pace = CatchUpPace()
+    private var taken: UInt64 = 0
     private var quarantinedBefore: UInt64 = 0
     private var reportedAt: UInt64 = 0
     /// What the log said last of a stream that does not answer.
@@ -83,7 +84,7 @@ public actor StreamDelivery: Sink {
         await self.stream.start()
         var deadline = UInt64.max
         while true {
-            let now = SinkClock.milliseconds()
+            var now = SinkClock.milliseconds()
             if self.isStopping.load(ordering: .relaxed) || Task.isCancelled, !self.machine.isDraining {
                 self.machine.drain()
                 deadline = now &+ UInt64(self.limits.drainTimeout)
@@ -91,7 +92,8 @@ public actor StreamDelivery: Sink {
             if self.machine.isDraining {
                 if self.isDone || now >= deadline { break }
             } else {
-                await self.account.rest(self.pace.rest(at: .now(self.reader)), on: self.loop)
+                await self.account.rest(self.pace.rest(at: .now(self.reader, taken: self.taken)), on: self.loop)
+                now = SinkClock.milliseconds()
             }
             await self.perform(self.machine.next(at: now), before: deadline)
             self.acknowledge()
@@ -168,6 +170,7 @@ public actor StreamDelivery: Sink {
         guard let slice = self.reader.read(maxRecords: records, maxBytes: bytes) else {
             return self.machine.foundNothing(position: self.reader.position)
         }
+        self.taken &+= UInt64(slice.count)
         self.machine.took(OutboundRecord.copy(slice) { self.stream.lane(of: $0) }, at: SinkClock.milliseconds())
     }
 

@@ -12,7 +12,11 @@ private final class Syncs: Sendable {
     /// As a commit that needs a segment now; returns when it waits.
     func take(_ bytes: Int) {
         guard let spares = self.spares.withLock({ $0 }) else { return }
-        self.taker.withLock { $0 = BlockingThread { _ = try? spares.take(bytes: bytes) { _ in true } } }
+        self.taker.withLock {
+            $0 = BlockingThread {
+                _ = try? spares.awaiting { () throws(IOFailure) in try spares.take(bytes: bytes) { _ in true } }
+            }
+        }
         while !spares.isAwaited.load(ordering: .relaxed) {}
     }
 
@@ -56,7 +60,9 @@ private final class Syncs: Sendable {
     func missing() throws {
         let syncs = Syncs()
         let spares = self.spares(syncs)
-        _ = try spares.take(bytes: self.configuration.effectiveSegmentBytes) { _ in true }
+        _ = try spares.awaiting { () throws(IOFailure) in
+            try spares.take(bytes: self.configuration.effectiveSegmentBytes) { _ in true }
+        }
         #expect(syncs.count.load(ordering: .relaxed) == 1)
     }
 }

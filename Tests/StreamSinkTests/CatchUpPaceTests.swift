@@ -98,10 +98,19 @@ struct CatchUpPaceTests {
         #expect(thread.shareRested > 0.7)
     }
 
+    @Test("after a sleep it begins anew: what came meanwhile says nothing of what comes now")
+    func sleeps() {
+        var thread = Thread()
+        thread.work(60_000, onCore: 0.001, taking: 0, accepting: 10_000)
+        #expect(thread.rested == 0)
+        thread.work(1, taking: 2_000, accepting: 10_000)
+        #expect(thread.rested == 3_000_000)
+    }
+
     @Test("no rest is longer than its bound, and none follows less work than a stint")
     func bounds() {
         var thread = Thread()
-        thread.work(200, taking: 1_000_000, accepting: 1_000)
+        thread.work(20, taking: 1_000_000, accepting: 1_000)
         #expect(thread.rested == CatchUpPace.longestRest)
         thread.work(Double(CatchUpPace.stint) / 1_000_000 - 0.01, taking: 1_000, accepting: 1_000)
         #expect(thread.rested == CatchUpPace.longestRest)
