@@ -15,8 +15,8 @@ ALLOWED = 0.05
 class Placement:
     """The server has a CPU of its own and the load another; with a second core for it and no third CPU they share one.
 
-    All of them, nginx too, go ahead of the machine's other processes where that is allowed (nice(2), as root): a timer of
-    somebody's that takes a core for 5 ms each second is a p99 of its own.
+    All of them, nginx too, go ahead of the machine's other processes where that is allowed (nice(2), as root). It doesn't help
+    against who stays in a kernel that nobody may interrupt.
     """
 
     NICENESS = -10

@@ -1,5 +1,5 @@
-// What the event loop needs of Linux and Swift's Glibc module leaves out: epoll(7), eventfd(2), accept4(2), a thread's name; and timerfd(2).
-// Header only.
+// What the event loop and the load generator's clock need of Linux and Swift's Glibc module leaves out: epoll(7), eventfd(2),
+// accept4(2), a thread's name, timerfd(2). Header only.
 #ifndef ADTRACK_LINUX_H
 #define ADTRACK_LINUX_H
 

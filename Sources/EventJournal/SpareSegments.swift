@@ -64,8 +64,7 @@ final class SpareSegments: Sendable {
     func prepare(room: (Int) -> Bool) throws(IOFailure) {
         try self.locked { state throws(IOFailure) in
             guard state.ready == nil else { return }
-            let bytes = self.configuration.effectiveSegmentBytes
-            state.ready = try self.make(&state, bytes: bytes, room: room)
+            state.ready = try self.make(&state, bytes: self.configuration.effectiveSegmentBytes, room: room)
         }
     }
 
@@ -82,11 +81,7 @@ final class SpareSegments: Sendable {
         }
     }
 
-    private func make(
-        _ state: inout State,
-        bytes: Int,
-        room: (Int) -> Bool
-    ) throws(IOFailure) -> Spare {
+    private func make(_ state: inout State, bytes: Int, room: (Int) -> Bool) throws(IOFailure) -> Spare {
         let directory = self.configuration.directory
         guard room(bytes), try self.files.freeBytes(directory) >= self.configuration.minFreeBytes + bytes else {
             throw IOFailure(code: SystemError.noSpace, call: "prepare", path: directory)
