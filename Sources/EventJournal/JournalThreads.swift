@@ -62,11 +62,12 @@ final class Mailbox<Item: Sendable>: @unchecked Sendable {
     @discardableResult
     func post(_ item: Item) -> Bool {
         pthread_mutex_lock(self.lock)
-        defer { pthread_mutex_unlock(self.lock) }
-        guard !self.isClosed else { return false }
-        self.items.append(item)
-        pthread_cond_signal(self.bell)
-        return true
+        let isOpen = !self.isClosed
+        if isOpen { self.items.append(item) }
+        pthread_mutex_unlock(self.lock)
+        // Not under the lock: on one core whoever wakes would run at once, into it, and sleep again.
+        if isOpen { pthread_cond_signal(self.bell) }
+        return isOpen
     }
 
     func close() {

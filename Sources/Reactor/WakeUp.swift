@@ -21,16 +21,19 @@ final class WakeUp: Watched {
 
         fileprivate init(bell: CInt) { self.bell = bell }
 
+        deinit { Glibc.close(self.bell) }
+
         /// False: the loop has ended and runs nothing any more.
         func put(_ job: @escaping Job) -> Bool {
-            self.state.withLockedValue { state in
-                guard !state.isClosed else { return false }
+            let (isOpen, wasRung) = self.state.withLockedValue { state in
+                guard !state.isClosed else { return (false, true) }
+                defer { state.isRung = true }
                 state.jobs.append(job)
-                // Under the lock, so that the bell is not closed meanwhile.
-                if !state.isRung { eventfd_write(self.bell, 1) }
-                state.isRung = true
-                return true
+                return (true, state.isRung)
             }
+            // Not under the lock: on one core the loop would run at once, into it, and sleep again.
+            if !wasRung { eventfd_write(self.bell, 1) }
+            return isOpen
         }
 
         fileprivate func take() -> [Job] {
@@ -60,8 +63,6 @@ final class WakeUp: Watched {
         self.inbox = Inbox(bell: bell)
         super.init(descriptor: bell)
     }
-
-    deinit { Glibc.close(self.descriptor) }
 
     override func isReady(_ readiness: Readiness) {
         var rings: eventfd_t = 0
