@@ -83,7 +83,7 @@ let package = Package(
             ]
         ),
         room("TrackingPipeline", sees: ["ProgramCache", "EventJournal", "TrackingModel"]),
-        room("ProgramCache", sees: ["RedisClient", "TrackingModel", nioCore]),
+        room("ProgramCache", sees: ["CLinux", "RedisClient", "TrackingModel", nioCore]),
         room("RedisClient", sees: ["CHiredis", nioCore, nioPosix, nioTLS, nioLocks, logging, metrics]),
         room("EventJournal", sees: ["CChecksum", nioCore, nioLocks, logging, metrics]),
         room(

@@ -48,12 +48,12 @@ extension HTTPVerticle {
             connection.headBegan = 0
             return false
         }
-        switch self.parser.parse(bytes) {
+        switch self.parse(bytes) {
         case .incomplete:
             if connection.headBegan == 0 { connection.headBegan = moment.monotonic }
             return false
         case .fault(let fault):
-            self.refuse(Outcome(fault), connection, route: self.faultRoute(bytes), isLast: true)
+            self.refuse(Outcome(fault), connection, route: self.faultRoute, isLast: true)
             return false
         case .complete(let length):
             connection.headBegan = 0
@@ -64,18 +64,26 @@ extension HTTPVerticle {
         }
     }
 
-    /// A malformed request on a tracking path is a tracking request all the same.
-    private func faultRoute(_ bytes: Span<UInt8>) -> RequestBooks.Route {
-        let head = self.parser.head
-        guard head.hasPath, self.pipeline != nil else { return .other }
-        return bytes.extracting(head.path.start..<head.path.end).trackedID == nil ? .other : .event
+    /// Between the path and the fields the program is sent for.
+    private func parse(_ bytes: Span<UInt8>) -> HeadParser.Result {
+        self.trackedID = nil
+        if let end = self.parser.parsePath(bytes) { return end }
+        let path = bytes.extracting(self.parser.head.path.start..<self.parser.head.path.end)
+        if self.pipeline != nil, let id = path.trackedID {
+            self.trackedID = id
+            self.pipeline?.prefetch(path.extracting(id))
+        }
+        return self.parser.parseRest(bytes)
     }
+
+    /// A malformed request on a tracking path is a tracking request all the same.
+    private var faultRoute: RequestBooks.Route { self.trackedID == nil ? .other : .event }
 
     /// False: the request stays where it is and waits.
     private func serve(_ bytes: Span<UInt8>, _ connection: HTTPConnection, _ moment: Moment) -> Bool {
         let head = self.parser.head
         let path = bytes.extracting(head.path.start..<head.path.end)
-        if self.pipeline != nil, let id = path.trackedID {
+        if let id = self.trackedID {
             guard head.method == .get else {
                 self.refuse(.methodNotAllowed, connection, route: .event, isLast: head.announcesBody)
                 return true

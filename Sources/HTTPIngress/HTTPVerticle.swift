@@ -52,6 +52,8 @@ public actor HTTPVerticle: Verticle {
     var heads = ResponseHeads()
     var parser: HeadParser
     var decodedPath: [UInt8] = []
+    /// Where in the path of the head that is being read the program's id stands; nil for every path but a tracking one.
+    var trackedID: Range<Int>?
     public internal(set) var books = RequestBooks()
     var feed = CoreDataCounts()
 

@@ -13,6 +13,8 @@ package struct HeadParser {
     private(set) var head = RequestHead()
     private let limits: HeadLimits
     private var position = 0
+    /// How many bytes are looked at.
+    private var most = 0
     private var isConnect = false
     private var fields = FieldFacts()
 
@@ -37,29 +39,43 @@ package struct HeadParser {
     package init(_ limits: HeadLimits) { self.limits = limits }
 
     package mutating func parse(_ bytes: Span<UInt8>) -> Result {
+        self.parsePath(bytes) ?? self.parseRest(bytes)
+    }
+
+    /// The first half of `parse`: as far as the path is known.
+    ///
+    /// - Returns: nil where it is.
+    mutating func parsePath(_ bytes: Span<UInt8>) -> Result? {
         self.head = RequestHead()
         self.fields = FieldFacts()
         self.position = 0
         // RFC 9112 section 2.2: one empty line before the request line is ignored.
         if bytes.count >= 2, bytes[0] == .carriageReturn, bytes[1] == .lineFeed { self.position = 2 }
         // What lies behind the limit is not looked at: the answer must not depend on how much of it has come.
-        let most = min(bytes.count, self.position + self.limits.headBytes)
-        switch self.lines(bytes.extracting(0..<most)) {
-        case .done:
-            return .complete(self.position)
-        case .incomplete:
-            return most < bytes.count ? .fault(.headTooLarge) : .incomplete
-        case .fault(let fault):
-            return .fault(fault)
+        self.most = min(bytes.count, self.position + self.limits.headBytes)
+        let visible = bytes.extracting(0..<self.most)
+        var step = self.method(visible)
+        if case .done = step { step = self.target(visible) }
+        if case .done = step { return nil }
+        return self.result(of: step, bytes)
+    }
+
+    /// The second half, after `parsePath` has found a path in the same bytes.
+    mutating func parseRest(_ bytes: Span<UInt8>) -> Result {
+        let step = self.versionAndFields(bytes.extracting(0..<self.most))
+        return self.result(of: step, bytes)
+    }
+
+    private func result(of step: Step, _ bytes: Span<UInt8>) -> Result {
+        switch step {
+        case .done: .complete(self.position)
+        case .incomplete: self.most < bytes.count ? .fault(.headTooLarge) : .incomplete
+        case .fault(let fault): .fault(fault)
         }
     }
 
-    private mutating func lines(_ bytes: Span<UInt8>) -> Step {
-        var step = self.method(bytes)
-        guard case .done = step else { return step }
-        step = self.target(bytes)
-        guard case .done = step else { return step }
-        step = self.version(bytes)
+    private mutating func versionAndFields(_ bytes: Span<UInt8>) -> Step {
+        var step = self.version(bytes)
         guard case .done = step else { return step }
         while true {
             guard self.position < bytes.count else { return .incomplete }
@@ -122,7 +138,6 @@ package struct HeadParser {
         guard let pathStart = self.pathStart(bytes, begin, pathEnd) else { return .fault(.malformed) }
         self.head.path = RequestHead.Piece(start: pathStart, end: pathEnd)
         self.head.query = RequestHead.Piece(start: min(pathEnd + 1, self.position), end: self.position)
-        self.head.hasPath = true
         self.position &+= 1
         return .done
     }

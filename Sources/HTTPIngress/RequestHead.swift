@@ -21,8 +21,6 @@ struct RequestHead {
     var query = Piece()
     var userAgent = Piece()
     var referrer = Piece()
-    /// From the request line: true as soon as the path is known, also when what follows is malformed.
-    var hasPath = false
     var pathHasEscapes = false
     var isHTTP10 = false
     var keepsAlive = true

@@ -1,3 +1,4 @@
+import CLinux
 import TrackingModel
 
 /// What a table holds knows its own key, so the table need not keep a copy.
@@ -47,6 +48,8 @@ struct LRUTable<Entry: Keyed> {
     private var newest: Int32 = -1
     private var oldest: Int32 = -1
     private(set) var count = 0
+    /// Where the key that was announced last is; -1: nowhere. A guess: what is there may have changed since.
+    private var expected: Int32 = -1
 
     init(capacity: Int) {
         precondition(1...Int(Int32.max) / 4 ~= capacity)
@@ -55,9 +58,24 @@ struct LRUTable<Entry: Keyed> {
         self.mask = 63
     }
 
+    /// Announces a key that will be looked for soon: its entry, which lies anywhere in memory, is on its way meanwhile.
+    mutating func prefetch(_ key: Span<UInt8>) {
+        let hash = self.hash(key)
+        var index = Int(hash) & self.mask
+        while self.slots[index].place >= 0, self.slots[index].hash != hash { index = (index &+ 1) & self.mask }
+        self.expected = self.slots[index].place
+        guard self.expected >= 0, MemoryLayout<Entry?>.size == MemoryLayout<UInt>.size else { return }
+        // As a number: whoever counts a reference has to wait for what it points at.
+        let reference = self.entries.withUnsafeBytes {
+            $0.load(fromByteOffset: Int(self.expected) &* MemoryLayout<UInt>.size, as: UInt.self)
+        }
+        for line in 0..<4 { adtrack_prefetch(UnsafeRawPointer(bitPattern: reference &+ UInt(line) &* 64)) }
+    }
+
     /// The entry's place, for the accessors below; valid until the next insertion or removal.
     @inline(__always)
     func find(_ key: Span<UInt8>) -> Int? {
+        if self.expected >= 0, self.entries[Int(self.expected)]?.hasKey(key) == true { return Int(self.expected) }
         let hash = self.hash(key)
         var index = Int(hash) & self.mask
         while self.slots[index].place >= 0 {

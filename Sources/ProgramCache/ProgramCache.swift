@@ -78,6 +78,9 @@ public struct ProgramCache {
     /// Programs held; ids known to have none are not counted.
     public var count: Int { self.programs.count }
 
+    /// Announces a look-up: where the program is held, its memory is on the way to the core until then.
+    public mutating func prefetch(_ id: Span<UInt8>) { self.programs.prefetch(id) }
+
     /// - Parameter id: as it came from outside. What is held is an id, so only what isn't has to be looked at.
     public mutating func lookup(_ id: Span<UInt8>, now: UInt64) -> Lookup {
         if let index = self.programs.find(id) {

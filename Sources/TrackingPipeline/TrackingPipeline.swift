@@ -27,6 +27,10 @@ public struct TrackingPipeline {
         self.lane = lane
     }
 
+    /// Announces a request as soon as its program's id is known; the rest of it is read while the program is on its way from
+    /// memory.
+    public mutating func prefetch(_ programID: Span<UInt8>) { self.cache.prefetch(programID) }
+
     /// - Parameters:
     ///   - arrived: what a read brought that this very request waited for.
     ///   - answer: called for an accepted request, with what the answer is made of.
