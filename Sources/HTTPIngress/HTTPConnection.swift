@@ -77,6 +77,9 @@ final class HTTPConnection: Watched, @unchecked Sendable {
 
     private static let readable = Entrance<HTTPVerticle, HTTPConnection> { $0.readable($1) }
 
+    /// What it is watched for while it reads: at its edges, so `receive` asks for another look where it leaves something.
+    static let input: Readiness = [.readable, .finished, .edge]
+
     override func isReady(_ readiness: Readiness) {
         if readiness == .readable { return Self.readable(self.verticle, self) }
         // A reset by the client, for the most part: its connection ends, and nobody else's concern.
@@ -85,6 +88,8 @@ final class HTTPConnection: Watched, @unchecked Sendable {
         guard self.phase != .closed else { return }
         if readiness.contains(.readable) {
             Self.readable(self.verticle, self)
+            // The end that is announced comes behind what has just been read.
+            if !self.clientHasFinished { self.reactor.lookAgain(at: self) }
         } else if readiness.contains(.hungUp) {
             self.close()
         }
@@ -105,6 +110,7 @@ final class HTTPConnection: Watched, @unchecked Sendable {
         var received = 0
         let count = self.inbound.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.readBytes) { memory in
             received = recv(self.descriptor, memory.baseAddress, memory.count, 0)
+            if received == memory.count { self.reactor.lookAgain(at: self) }
             return max(0, received)
         }
         if self.phase != .open { self.inbound.clear() }
@@ -206,8 +212,7 @@ final class HTTPConnection: Watched, @unchecked Sendable {
     }
 
     private func updateInterest() {
-        var interest: Readiness = []
-        if self.isReading, !self.clientHasFinished { interest.insert(.readable) }
+        var interest: Readiness = self.isReading && !self.clientHasFinished ? Self.input : .edge
         if self.unsent.readableBytes > 0 { interest.insert(.writable) }
         self.reactor.change(self, to: interest)
     }

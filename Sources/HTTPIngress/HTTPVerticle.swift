@@ -121,7 +121,7 @@ public actor HTTPVerticle: Verticle {
         let connection = HTTPConnection(descriptor: descriptor, verticle: self)
         connection.lastActivity = self.reactor.tick
         do {
-            try self.reactor.watch(connection, for: .readable)
+            try self.reactor.watch(connection, for: HTTPConnection.input)
         } catch {
             // The system has no memory to watch it.
             Glibc.close(descriptor)

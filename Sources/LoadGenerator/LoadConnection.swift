@@ -38,6 +38,8 @@ final class LoadConnection: Watched {
     private static let patience = TimeAmount.seconds(5)
     /// The most that one read takes.
     private static let readBytes = 16_384
+    /// At its edges: `receive` asks for another look where it leaves something.
+    private static let input: Readiness = [.readable, .finished, .edge]
 
     /// - Parameter socket: on its way to the service; from now on this connection's to close.
     init(index: Int, pipeline: Int, socket: CInt, run: LoadRun, on reactor: ReactorLoop) {
@@ -73,6 +75,8 @@ final class LoadConnection: Watched {
         case .open:
             if readiness.contains(.writable) { flush() }
             if readiness != .writable { receive() }
+            // The end that is announced comes behind what has just been read.
+            if readiness.contains(.finished) { reactor.lookAgain(at: self) }
         case .closed: break
         }
     }
@@ -89,7 +93,7 @@ final class LoadConnection: Watched {
             return
         }
         phase = .open
-        reactor.change(self, to: .readable)
+        reactor.change(self, to: Self.input)
         run?.opened(self)
     }
 
@@ -116,7 +120,7 @@ final class LoadConnection: Watched {
         if sent < 0, errno != EAGAIN, errno != EINTR { isBroken = true }
         outbound.moveReaderIndex(forwardBy: max(0, sent))
         if !hasUnsent { outbound.clear() }
-        reactor.change(self, to: hasUnsent ? [.readable, .writable] : .readable)
+        reactor.change(self, to: hasUnsent ? [Self.input, .writable] : Self.input)
     }
 
     // MARK: Answers
@@ -129,6 +133,7 @@ final class LoadConnection: Watched {
         var received = 0
         inbound.writeWithUnsafeMutableBytes(minimumWritableBytes: Self.readBytes) { memory in
             received = recv(descriptor, memory.baseAddress, memory.count, 0)
+            if received == memory.count { reactor.lookAgain(at: self) }
             return max(0, received)
         }
         let reason = errno

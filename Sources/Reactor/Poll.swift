@@ -10,6 +10,10 @@ public struct Readiness: OptionSet, Sendable {
 
     public static let readable = Readiness(rawValue: EPOLLIN.rawValue)
     public static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
+    /// The other side sends nothing more. What it has sent may still be unread.
+    public static let finished = Readiness(rawValue: EPOLLRDHUP.rawValue)
+    /// Asked for: ``Watched/isReady(_:)`` is called when something has come, and not as long as it is there.
+    public static let edge = Readiness(rawValue: EPOLLET.rawValue)
     /// Both directions are shut, or the connection was reset. Reported unasked.
     public static let hungUp = Readiness(rawValue: EPOLLHUP.rawValue)
     /// Reported unasked.
@@ -27,11 +31,12 @@ open class Watched {
     /// - Parameter descriptor: does not block.
     public init(descriptor: CInt) { self.descriptor = descriptor }
 
-    /// Level-triggered: called in every tick for as long as it holds.
+    /// Called in every tick for as long as it holds; with ``Readiness/edge`` only when it has become so, or more so, which
+    /// saves the kernel a second look at each descriptor. Whoever has not taken all there was asks the loop to look again.
     open func isReady(_ readiness: Readiness) {}
 }
 
-/// The descriptors of one loop, by epoll(7), level-triggered.
+/// The descriptors of one loop, by epoll(7).
 struct Poll: ~Copyable {
     /// Ready descriptors that one call reports; what is ready beyond is reported by the next.
     private static let batch = 256
@@ -66,6 +71,12 @@ struct Poll: ~Copyable {
         guard watched.isWatched, interest != watched.interest else { return }
         // What is registered already needs no memory (epoll_ctl(2)): this cannot fail.
         _ = self.control(EPOLL_CTL_MOD, watched, interest)
+    }
+
+    /// For one that is watched at its edges: reports it with the next wait if it is ready then.
+    mutating func lookAgain(at watched: Watched) {
+        guard watched.isWatched else { return }
+        _ = self.control(EPOLL_CTL_MOD, watched, watched.interest)
     }
 
     /// The descriptor is the caller's to close.

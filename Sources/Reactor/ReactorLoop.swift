@@ -34,7 +34,7 @@ public final class ReactorLoop: NIOSerialEventLoopExecutor, @unchecked Sendable 
         self.wakeUp = try WakeUp()
         self.inbox = self.wakeUp.inbox
         self.wakeUp.heard = { [unowned self] in self.tasks += $0 }
-        try self.poll.add(self.wakeUp, for: .readable)
+        try self.poll.add(self.wakeUp, for: [.readable, .edge])
         try self.thread.start { self.run() }
     }
 
@@ -48,6 +48,12 @@ public final class ReactorLoop: NIOSerialEventLoopExecutor, @unchecked Sendable 
     public func change(_ watched: Watched, to interest: Readiness) {
         self.assertInEventLoop()
         self.poll.change(watched, to: interest)
+    }
+
+    /// For what is watched at its edges and was not read to the end: it is called once more, in the next tick.
+    public func lookAgain(at watched: Watched) {
+        self.assertInEventLoop()
+        self.poll.lookAgain(at: watched)
     }
 
     /// Before its descriptor is closed.
