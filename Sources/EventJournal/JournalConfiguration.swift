@@ -56,7 +56,7 @@ public struct JournalConfiguration: Sendable {
         return max(wanted, 64 << 10) / JournalFormat.block * JournalFormat.block
     }
 
-    /// The first segment of a life is made while the start waits for it, so it is a small one.
+    /// Of a segment that someone waits for while it is made, as the start does for the first of a life.
     var firstSegmentBytes: Int { min(self.effectiveSegmentBytes, 4 << 20) }
 
     /// ``batchBytes`` within what the smallest segment can take.

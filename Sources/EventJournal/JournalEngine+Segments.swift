@@ -18,7 +18,9 @@ extension JournalEngine {
         appender.strays = []
         do throws(IOFailure) {
             try self.secure(&appender)
-            let (spare, id) = try self.spares.awaiting { () throws(IOFailure) in
+            // What a failed sync left in doubt may need all of one; else the next one can be whole again.
+            let enough = appender.behind.mustRewrite ? bytes : min(bytes, self.configuration.firstSegmentBytes)
+            let (spare, id) = try self.spares.awaiting(enough) { () throws(IOFailure) in
                 self.dropOldestIfBound(bytes)
                 return try self.spares.take(bytes: bytes) { self.fits($0) }
             }

@@ -20,8 +20,10 @@ final class SpareSegments: Sendable {
     private let paths: JournalPaths
     private let configuration: JournalConfiguration
     private let state: Locked<State>
-    /// A commit waits for the spare that is being made, or the end does: no pauses any more.
-    let isAwaited = Atomic<Bool>(false)
+    /// A commit waits for the spare that is being made, and so many bytes of it would do; 0: none waits.
+    let awaited = Atomic<Int>(0)
+    /// The end waits for it.
+    private let isEnding = Atomic<Bool>(false)
 
     init(_ files: any JournalFileSystem, _ configuration: JournalConfiguration, nextID: UInt64, existing: [UInt64]) {
         self.files = files
@@ -38,7 +40,9 @@ final class SpareSegments: Sendable {
 
     /// A prepared segment and the id it is to have. Makes one where none is ready.
     ///
-    /// - Parameter room: whether so many bytes more are within the bound; asked under the lock.
+    /// - Parameters:
+    ///   - bytes: of one that is made for it; less, where ``awaiting(_:_:)`` says that less will do.
+    ///   - room: whether so many bytes more are within the bound; asked under the lock.
     func take(bytes: Int, room: (Int) -> Bool) throws(IOFailure) -> (spare: Spare, id: UInt64) {
         try self.locked { state throws(IOFailure) in
             if state.ready == nil { state.ready = try self.make(&state, bytes: bytes, room: room) }
@@ -51,12 +55,14 @@ final class SpareSegments: Sendable {
     }
 
     /// From now on nothing is paused for.
-    func hurry() { self.isAwaited.store(true, ordering: .relaxed) }
+    func hurry() { self.isEnding.store(true, ordering: .relaxed) }
 
     /// For a commit that can't go on before this has returned.
-    func awaiting<R>(_ body: () throws(IOFailure) -> R) throws(IOFailure) -> R {
-        self.isAwaited.store(true, ordering: .relaxed)
-        defer { self.isAwaited.store(false, ordering: .relaxed) }
+    ///
+    /// - Parameter bytes: a segment of that size will do: what is being made ends there, or where it is if it is larger.
+    func awaiting<R>(_ bytes: Int, _ body: () throws(IOFailure) -> R) throws(IOFailure) -> R {
+        self.awaited.store(bytes, ordering: .relaxed)
+        defer { self.awaited.store(0, ordering: .relaxed) }
         return try body()
     }
 
@@ -90,7 +96,7 @@ final class SpareSegments: Sendable {
         let path = self.paths.spare(state.nextID)
         do {
             let file = try self.files.open(unfinished, create: true)
-            try self.fill(file, bytes)
+            let bytes = try self.fill(file, bytes)
             try file.sync()
             try self.files.rename(unfinished, to: path)
             try self.files.syncDirectory(directory)
@@ -103,33 +109,45 @@ final class SpareSegments: Sendable {
         }
     }
 
-    /// So much of a spare goes to the disk at once, so that no commit's sync has a whole segment of zeros before it.
+    /// So much of a spare goes to the disk at once, so that no commit's sync has a whole segment of zeros before it. A
+    /// multiple of what one write fills, and of the block.
     private static let part = 512 << 10
     /// From one part's beginning to the next's, in nanoseconds, if the disk isn't slower: in between it is there for commits alone.
     /// A segment of the usual size is there within half a second.
     private static let interval: UInt64 = 9_000_000
 
-    private func fill(_ file: any JournalFile, _ bytes: Int) throws(IOFailure) {
+    /// - Returns: how much of it there is; less than all where a commit waits.
+    private func fill(_ file: any JournalFile, _ bytes: Int) throws(IOFailure) -> Int {
         let zeros = UnsafeMutableRawBufferPointer.allocate(byteCount: min(bytes, 256 << 10), alignment: 16)
         defer { zeros.deallocate() }
         zeros.initializeMemory(as: UInt8.self, repeating: 0)
         try file.truncate(to: 0)
         var offset = 0
         var began = JournalClock.monotonicNanoseconds()
-        while offset < bytes {
+        while offset < bytes, !self.isEnough(offset) {
             let piece = UnsafeRawBufferPointer(rebasing: zeros[..<min(zeros.count, bytes - offset)])
             try file.write([piece], at: offset)
             offset += piece.count
-            guard offset < bytes, offset % Self.part == 0, !self.isAwaited.load(ordering: .relaxed) else { continue }
+            guard offset < bytes, offset % Self.part == 0, !self.isUrgent else { continue }
             try file.sync()
             self.pause(until: began &+ Self.interval)
             began = JournalClock.monotonicNanoseconds()
         }
+        return offset
+    }
+
+    private func isEnough(_ bytes: Int) -> Bool {
+        let awaited = self.awaited.load(ordering: .relaxed)
+        return awaited > 0 && bytes >= awaited
+    }
+
+    private var isUrgent: Bool {
+        self.isEnding.load(ordering: .relaxed) || self.awaited.load(ordering: .relaxed) > 0
     }
 
     /// Looks up twice a millisecond: whoever waits has no time.
     private func pause(until end: UInt64) {
-        while !self.isAwaited.load(ordering: .relaxed), JournalClock.monotonicNanoseconds() < end { usleep(500) }
+        while !self.isUrgent, JournalClock.monotonicNanoseconds() < end { usleep(500) }
     }
 
     private func locked<R>(_ body: (inout State) throws(IOFailure) -> R) throws(IOFailure) -> R {

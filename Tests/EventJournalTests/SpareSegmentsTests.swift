@@ -9,18 +9,27 @@ private final class Syncs: Sendable {
     let spares = Mutex<SpareSegments?>(nil)
     private let taker = Mutex<BlockingThread?>(nil)
 
+    private let taken = Mutex<Int?>(nil)
+
     /// As a commit that needs a segment now; returns when it waits.
-    func take(_ bytes: Int) {
+    func take(_ bytes: Int, enough: Int) {
         guard let spares = self.spares.withLock({ $0 }) else { return }
         self.taker.withLock {
             $0 = BlockingThread {
-                _ = try? spares.awaiting { () throws(IOFailure) in try spares.take(bytes: bytes) { _ in true } }
+                let took = try? spares.awaiting(enough) { () throws(IOFailure) in
+                    try spares.take(bytes: bytes) { _ in true }
+                }
+                self.taken.withLock { $0 = took?.spare.bytes }
             }
         }
-        while !spares.isAwaited.load(ordering: .relaxed) {}
+        while spares.awaited.load(ordering: .relaxed) == 0 {}
     }
 
-    func join() { self.taker.withLock { $0?.join() } }
+    /// How large what was taken is.
+    func join() -> Int? {
+        self.taker.withLock { $0?.join() }
+        return self.taken.withLock { $0 }
+    }
 }
 
 @Suite struct SpareSegmentsTests {
@@ -48,21 +57,45 @@ private final class Syncs: Sendable {
     func awaited() throws {
         let syncs = Syncs()
         let bytes = self.configuration.effectiveSegmentBytes
-        let spares = self.spares(syncs) { if $0 == 3 { syncs.take(bytes) } }
+        let spares = self.spares(syncs) { if $0 == 3 { syncs.take(bytes, enough: bytes) } }
         try spares.prepare { _ in true }
-        syncs.join()
+        #expect(syncs.join() == bytes)
         // The third part, and the rest at once.
         #expect(syncs.count.load(ordering: .relaxed) == 4)
         #expect(!spares.isReady)
+    }
+
+    @Test("a commit that waits gets what there is, once that is enough", arguments: [1 << 20, 3 << 19, 2 << 20])
+    func smaller(enough: Int) throws {
+        let syncs = Syncs()
+        let bytes = self.configuration.effectiveSegmentBytes
+        let spares = self.spares(syncs) { if $0 == 3 { syncs.take(bytes, enough: enough) } }
+        try spares.prepare { _ in true }
+        #expect(syncs.join() == max(enough, 3 << 19))
+        #expect(syncs.count.load(ordering: .relaxed) == 4)
+        // The next one is whole again.
+        try spares.prepare { _ in true }
+        #expect(try spares.take(bytes: bytes) { _ in true }.spare.bytes == bytes)
+    }
+
+    @Test("at the end a spare is made without pauses, even when a commit was waiting before")
+    func ending() throws {
+        let syncs = Syncs()
+        let spares = self.spares(syncs)
+        spares.hurry()
+        try spares.awaiting(1) { () throws(IOFailure) in }
+        try spares.prepare { _ in true }
+        #expect(syncs.count.load(ordering: .relaxed) == 1)
     }
 
     @Test("where none is being made a commit makes one at once")
     func missing() throws {
         let syncs = Syncs()
         let spares = self.spares(syncs)
-        _ = try spares.awaiting { () throws(IOFailure) in
+        let took = try spares.awaiting(4 << 20) { () throws(IOFailure) in
             try spares.take(bytes: self.configuration.effectiveSegmentBytes) { _ in true }
         }
+        #expect(took.spare.bytes == 4 << 20)
         #expect(syncs.count.load(ordering: .relaxed) == 1)
     }
 }
