@@ -49,7 +49,7 @@ public actor HTTPVerticle: Verticle {
     var others: Topic<CoreDataChange>?
 
     var clocks = Clocks()
-    var heads = ResponseHeads()
+    let heads = ResponseHeads()
     var parser: HeadParser
     var decodedPath: [UInt8] = []
     /// Where in the path of the head that is being read the program's id stands; nil for every path but a tracking one.

@@ -2,7 +2,10 @@ import NIOCore
 import TrackingModel
 
 /// The parts of answers that stay the same for a second, already in bytes.
-struct ResponseHeads {
+///
+/// A class, as who asks a value for bytes counts a reference to each of its arrays. One for each event loop, and never
+/// elsewhere.
+final class ResponseHeads {
     /// What the answer says about its connection.
     enum Connection: Int, CaseIterable {
         /// HTTP/1.1's default, unsaid.
@@ -40,12 +43,12 @@ struct ResponseHeads {
 
     /// Renews the date once a second (RFC 9110 section 6.6.1).
     @inline(__always)
-    mutating func update(_ wall: Timestamp) {
+    func update(_ wall: Timestamp) {
         let second = wall.milliseconds / 1000
         if second != self.second { self.renew(second) }
     }
 
-    private mutating func renew(_ second: Int64) {
+    private func renew(_ second: Int64) {
         self.second = second
         self.date = HTTPDate.text(second)
         self.accepted = Connection.allCases.map { connection in

@@ -20,11 +20,11 @@ struct AnswerPartsTests {
         #expect(String(decoding: HTTPDate.text(second), as: UTF8.self) == text)
     }
 
-    private func text(_ body: (inout ResponseHeads, inout ByteBuffer) -> Void) -> String {
-        var heads = ResponseHeads()
+    private func text(_ body: (ResponseHeads, inout ByteBuffer) -> Void) -> String {
+        let heads = ResponseHeads()
         heads.update(Timestamp(milliseconds: 784_111_777_000))
         var out = ByteBuffer()
-        body(&heads, &out)
+        body(heads, &out)
         return String(buffer: out)
     }
 
@@ -74,7 +74,7 @@ struct AnswerPartsTests {
 
     @Test("the date is renewed when its second is over")
     func renewal() {
-        var heads = ResponseHeads()
+        let heads = ResponseHeads()
         var out = ByteBuffer()
         for milliseconds in [784_111_777_000, 784_111_777_999, 784_111_778_000] as [Int64] {
             heads.update(Timestamp(milliseconds: milliseconds))
