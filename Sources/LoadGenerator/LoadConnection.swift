@@ -190,6 +190,7 @@ final class LoadConnection: Watched {
     private func ended() {
         guard isOpen else { return }
         if case .untilClose(let status) = parser.next(in: inbound), let request = pending.popFirst() {
+            hasAnswered = true
             run?.answered(request, status: status, body: UnsafeRawBufferPointer(start: nil, count: 0), now: .now())
         }
         wasDropped = !hasAnswered

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import ProgramCache
 import Synchronization
@@ -103,6 +104,26 @@ struct HTTPVerticleTests {
             while await tracked.verticle.snapshot().books.received < 100 { await Task.yield() }
             let (responses, ending) = try connection.responses(quiet: .seconds(5))
             #expect(responses.count(where: { $0.status == 200 }) == count)
+            #expect(ending == .closed)
+        }
+    }
+
+    @Test("a request that is seen together with its client's end is answered, and the connection ends")
+    func endSeenAtOnce() async throws {
+        try await withVerticle { tracked in
+            let connection = try tracked.connect()
+            #expect(connection.send(RawConnection.request("/event/p1")))
+            #expect(try connection.response().status == 200)
+            let busy = Atomic(false)
+            tracked.verticle.loop.execute {
+                busy.store(true, ordering: .relaxed)
+                usleep(100_000)
+            }
+            while !busy.load(ordering: .relaxed) { await Task.yield() }
+            #expect(connection.send(RawConnection.request("/event/p2")))
+            connection.halfClose()
+            let (responses, ending) = try connection.responses(quiet: .seconds(5))
+            #expect(responses.map(\.status) == [200])
             #expect(ending == .closed)
         }
     }

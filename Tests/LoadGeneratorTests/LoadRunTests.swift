@@ -116,6 +116,30 @@ struct LoadRunTests {
         }
     }
 
+    @Test("an answer without a length ends with its connection, which may be seen with its last byte")
+    func endingAnswers() async throws {
+        let answer = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain\r\n\r\nlater"
+        try await StubService.withService(StubService.always(.lastAnswer(answer))) { service in
+            let result = try await LoadGenerator().run(
+                plan(service, rate: 200, milliseconds: 500) { $0.timeout = .seconds(2) }
+            )
+            #expect(result.status == [503: 100])
+            #expect(result.errors == 0)
+        }
+    }
+
+    @Test("an answer may be longer than what one read takes")
+    func longAnswers() async throws {
+        let answer = StubService.response(status: "500 Oops", body: String(repeating: "x", count: 200_000))
+        try await StubService.withService(StubService.always(.answer(answer))) { service in
+            let result = try await LoadGenerator().run(
+                plan(service, rate: 100, milliseconds: 500) { $0.timeout = .seconds(2) }
+            )
+            #expect(result.status == [500: 50])
+            #expect(result.errors == 0)
+        }
+    }
+
     @Test("several requests wait on one connection when pipelining is allowed")
     func pipelining() async throws {
         let react: @Sendable (Int) -> StubService.Reaction = { _ in

@@ -11,6 +11,8 @@ final class StubService: Sendable {
         case answerLater(String, milliseconds: Int64)
         case silence
         case hangUp
+        /// The connection ends behind it.
+        case lastAnswer(String)
     }
 
     let port: Int
@@ -117,6 +119,9 @@ final class StubService: Sendable {
             case .silence:
                 break
             case .hangUp:
+                context.close(promise: nil)
+            case .lastAnswer(let text):
+                context.writeAndFlush(wrapOutboundOut(ByteBuffer(string: text)), promise: nil)
                 context.close(promise: nil)
             }
         }

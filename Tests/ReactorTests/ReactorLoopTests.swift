@@ -118,6 +118,31 @@ struct ReactorLoopTests {
         }
     }
 
+    @Test("who is watched at its edges hears once of what has come, once more when it asks, and of an end behind it")
+    func edges() async throws {
+        let diary = Diary()
+        let (here, there) = try socketPair()
+        defer { for end in [here, there] { close(end) } }
+        try await self.withLoop { loop in
+            let noting = Noting("more", here, diary) { if $1.contains(.finished) { diary.note("end") } }
+            func settle(_ lines: Int) async throws {
+                while diary.all.count < lines { await Task.yield() }
+                for _ in 0..<20 { try await loop.submit {}.get() }
+            }
+            try await loop.submit { try loop.watch(noting, for: [.readable, .finished, .edge]) }.get()
+            send(there)
+            try await settle(1)
+            #expect(diary.all == ["more"])
+            try await loop.submit { loop.lookAgain(at: noting) }.get()
+            try await settle(2)
+            #expect(diary.all == ["more", "more"])
+            shutdown(there, CInt(SHUT_WR))
+            try await settle(4)
+            #expect(diary.all == ["more", "more", "more", "end"])
+            try await loop.submit { loop.unwatch(noting) }.get()
+        }
+    }
+
     @Test("timers run when they are due, cancelled ones never, also when the loop was idle")
     func timers() async throws {
         let diary = Diary()
