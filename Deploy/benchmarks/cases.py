@@ -14,7 +14,7 @@ SMALL_CACHE = 1_000
 CIRCLE = 30_000     # ids asked in a circle, thirty times what a small cache holds
 RANDOM_IDS = 1_000_000
 WARM_UP = 1         # seconds
-# The peak of which an open loop gets half.
+# The peak of which an open loop gets a share.
 PEAK_CONNECTIONS = 256
 PEAK = f"fsync-{PEAK_CONNECTIONS}-1"
 
@@ -36,6 +36,7 @@ class Case:
     cores: int = 1                  # that the loops have
     cache: int = ALL
     sink: str = "file"              # file, refusing, replaying
+    share: float = 0.5              # of the peak, for an open loop
     redis: str = "up"               # up, down, none
     reads: str = ""                 # each request reads Redis: found or absent
     beside: str = "nginx"
@@ -57,7 +58,7 @@ def durabilities():
 
 
 def latency(name, says, **others):
-    """An open loop with the connections of the peak that it gets half of."""
+    """An open loop with the connections of the peak that it gets a share of."""
     return Case(name, says, kind="open", connections=PEAK_CONNECTIONS, durability="fsync", on_disk=True, **others)
 
 
@@ -77,10 +78,13 @@ CASES = [
     Case("sink-down", "hit while the sink refuses connections", sink="refusing", beside="hit"),
     Case("replay", "hit while a backlog is delivered to Redis", sink="replaying", beside="hit"),
     *durabilities(),
-    latency("latency", "`fsync` on a disk, healthy", beside=""),
-    latency("latency-nginx", "nginx, which answers at once: what the machine and the load add", server="nginx", beside=""),
-    latency("latency-sink-down", "the first while the sink refuses connections", sink="refusing", beside="latency"),
-    latency("latency-replay", "the first while a backlog is delivered to Redis", sink="replaying", beside="latency"),
+    latency("latency-quarter", "`fsync` on a disk, healthy, a quarter of the peak", share=0.25, beside=""),
+    latency("latency", "the same, half of the peak", beside=""),
+    latency("latency-three-quarters", "the same, three quarters", share=0.75, beside=""),
+    latency("latency-nginx", "nginx at half of that peak, which answers at once: what the machine and the load add",
+            server="nginx", beside=""),
+    latency("latency-sink-down", "half of the peak while the sink refuses connections", sink="refusing", beside="latency"),
+    latency("latency-replay", "half of the peak while a backlog is delivered to Redis", sink="replaying", beside="latency"),
     Case("start", "start to the first accepted answer, built-in programs", kind="start", durability="fsync", on_disk=True,
          redis="none", beside=""),
     Case("start-redis", "start to the first accepted answer, programs in Redis", kind="start", durability="fsync",
@@ -203,7 +207,7 @@ class Bench:
             expect(status == 200 and len(body) == len(self.body), f"nginx answers {status} with {len(body)} bytes")
             expect(set(self.headers) <= set(headers), f"nginx' headers are {headers}, the service's {self.headers}")
             if case.kind == "open":
-                return self.at_half_of(peak, case, nginx)[0]
+                return self.at_share_of(peak, case, nginx)[0]
             paths = self.directories.paths("hot")
             closed_loop(self.placement.load, nginx.port, paths, case.connections, WARM_UP)
             meter = Meter(nginx.pid)
@@ -230,14 +234,14 @@ class Bench:
         return figures | {"residentBytes": resident_bytes(service.pid)}
 
     def latency(self, case, service, peak):
-        figures, look = self.at_half_of(peak, case, service, lambda: Look(self, case, service))
+        figures, look = self.at_share_of(peak, case, service, lambda: Look(self, case, service))
         return figures | {"books": look.compare(figures["answers"], 0)}
 
-    def at_half_of(self, peak, case, server, look=lambda: None):
+    def at_share_of(self, peak, case, server, look=lambda: None):
         """Figures of an open loop, and what `look` returned before it."""
         paths = self.directories.paths("hot")
         expect(peak > 0, f"there is no peak: {PEAK} was not measured in this round")
-        rate = int(peak / 2)
+        rate = int(peak * case.share)
         open_loop(self.placement.load, self.binary, server.port, paths, case.connections, WARM_UP, rate)
         redis = self.recover(case, server)
         looked = look()
