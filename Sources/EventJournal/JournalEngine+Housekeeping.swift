@@ -48,9 +48,9 @@ extension JournalEngine {
         if saveCursors || self.ledger.withLock({ $0.hasSegmentToFree }) { self.saveCursors() }
         self.freeSegments(upTo: 1)
         if self.refusal != nil { self.restore(bytes: self.configuration.effectiveSegmentBytes) }
-        // Until then the one before may have been acknowledged, and is recycled: no space, no zeros, no metadata.
-        guard self.refusal == nil, !self.spares.isReady, self.ledger.withLock({ $0.needsSpare }) else { return }
-        self.dropOldestIfBound(self.configuration.effectiveSegmentBytes)
+        let whole = self.configuration.effectiveSegmentBytes
+        guard self.refusal == nil, !self.spares.isReady, self.ledger.withLock({ $0.needsSpare(of: whole) }) else { return }
+        self.dropOldestIfBound(whole)
         // Failing here is no trouble yet: there is a segment to write to.
         try? self.spares.prepare { self.fits($0) }
     }

@@ -6,23 +6,34 @@ extension JournalEngine {
     func ensureRoom(_ bytes: Int, _ appender: inout Appender) -> JournalRefusal? {
         // What is written once more may leave too little of a new segment.
         for _ in 0..<2 {
-            if let current = appender.current, bytes <= current.limit - current.position { return nil }
+            if self.hasRoom(bytes, appender) { return nil }
             appender.current = nil
-            if let refusal = self.rotate(&appender, bytes: self.configuration.effectiveSegmentBytes) { return refusal }
+            let whole = self.configuration.effectiveSegmentBytes
+            if let refusal = self.rotate(&appender, bytes: whole, for: bytes) { return refusal }
         }
-        return nil
+        if self.hasRoom(bytes, appender) { return nil }
+        self.fail(.unavailable)
+        return .unavailable
     }
 
-    func rotate(_ appender: inout Appender, bytes: Int) -> JournalRefusal? {
+    private func hasRoom(_ bytes: Int, _ appender: borrowing Appender) -> Bool {
+        appender.current.map { bytes <= $0.limit - $0.position } ?? false
+    }
+
+    /// - Parameters:
+    ///   - bytes: of the new segment, if it has to be made and nobody waits.
+    ///   - frames: how many bytes of them it has to take at least.
+    func rotate(_ appender: inout Appender, bytes: Int, for frames: Int = 0) -> JournalRefusal? {
         for id in appender.strays { try? self.files.remove(self.paths.segment(id)) }
         appender.strays = []
         do throws(IOFailure) {
             try self.secure(&appender)
             // What a failed sync left in doubt may need all of one; else the next one can be whole again.
-            let enough = appender.behind.mustRewrite ? bytes : min(bytes, self.configuration.firstSegmentBytes)
+            let least = max(self.configuration.firstSegmentBytes, frames + 2 * JournalFormat.block)
+            let enough = appender.behind.mustRewrite ? bytes : min(bytes, least)
             let (spare, id) = try self.spares.awaiting(enough) { () throws(IOFailure) in
                 self.dropOldestIfBound(bytes)
-                return try self.spares.take(bytes: bytes) { self.fits($0) }
+                return try self.spares.take(bytes: bytes, enough: enough) { self.fits($0) }
             }
             do throws(IOFailure) {
                 let frames = appender.behind.mustRewrite ? self.unsyncedFrames(appender.behind) : []

@@ -20,8 +20,8 @@ final class JournalEngine: Sendable {
         var behind = Behind()
     }
 
-    /// What no sync covers yet. Its frames stay in memory and always fit into one fresh segment, and they stand in the last
-    /// two segments: so a failed sync is made good by one segment, and a start knows where to look.
+    /// What no sync covers yet. Its frames stay in memory and always fit into one fresh segment of the usual size, and they
+    /// stand in the last two segments: so a failed sync is made good by one segment, and a start knows where to look.
     struct Behind {
         /// At most two, the one being written last.
         var files: [any JournalFile] = []

@@ -321,9 +321,13 @@ struct JournalLedger: Sendable {
 
     /// Whether a spare is to be made: the segment that is written to is missing or half used, or the sinks are so far behind
     /// that none will be recycled before it is full.
-    var needsSpare: Bool {
+    ///
+    /// Until it is half used the one before may have been acknowledged and be recycled: no space, no zeros, no metadata. One
+    /// that is smaller than `bytes` will not be, so the spare is begun as soon as events come.
+    func needsSpare(of bytes: Int) -> Bool {
         guard let current = self.segments.last, self.segments.count <= 2 else { return true }
-        return 2 * current.used >= current.fileBytes
+        let comesBack = self.segments.count == 1 || self.segments[0].fileBytes == bytes
+        return (comesBack ? 2 : 8) * current.used >= current.fileBytes
     }
 
     /// Takes the oldest segment out when every sink has all of it, and disk knows.
@@ -339,7 +343,7 @@ struct JournalLedger: Sendable {
 
     /// The segment that holds the event, or else the first one after it.
     func segment(for sequence: UInt64) -> (segment: Segment, isLast: Bool)? {
-        // Few dozen at most, and the sought one is nearly always the first or the last.
+        // Few dozen as a rule, and the sought one is nearly always the first or the last.
         guard let index = self.segments.firstIndex(where: { $0.end > sequence }) else { return nil }
         return (self.segments[index], index == self.segments.count - 1)
     }

@@ -42,9 +42,16 @@ final class SpareSegments: Sendable {
     ///
     /// - Parameters:
     ///   - bytes: of one that is made for it; less, where ``awaiting(_:_:)`` says that less will do.
+    ///   - enough: it has no fewer bytes.
     ///   - room: whether so many bytes more are within the bound; asked under the lock.
-    func take(bytes: Int, room: (Int) -> Bool) throws(IOFailure) -> (spare: Spare, id: UInt64) {
+    func take(bytes: Int, enough: Int, room: (Int) -> Bool) throws(IOFailure) -> (spare: Spare, id: UInt64) {
         try self.locked { state throws(IOFailure) in
+            // Whoever gets the lock next makes the one after this, and nobody waits for that.
+            defer { self.awaited.store(0, ordering: .relaxed) }
+            if let small = state.ready, small.bytes < enough {
+                state.ready = nil
+                try self.files.remove(small.path)
+            }
             if state.ready == nil { state.ready = try self.make(&state, bytes: bytes, room: room) }
             guard let spare = state.ready.take() else {
                 throw IOFailure(code: SystemError.noSpace, call: "take", path: "")

@@ -89,7 +89,7 @@ final class HTTPConnection: Watched, @unchecked Sendable {
         if readiness.contains(.readable) {
             Self.readable(self.verticle, self)
             // The end that is announced comes behind what has just been read.
-            if !self.clientHasFinished { self.reactor.lookAgain(at: self) }
+            if readiness.contains(.finished), !self.clientHasFinished { self.reactor.lookAgain(at: self) }
         } else if readiness.contains(.hungUp) {
             self.close()
         }
@@ -115,7 +115,7 @@ final class HTTPConnection: Watched, @unchecked Sendable {
         }
         if self.phase != .open { self.inbound.clear() }
         if received == 0 { self.finishInput() }
-        // What is broken is reported as failed with the next tick.
+        // What is broken is reported as failed or hung up with the next tick.
         return count > 0 && self.phase == .open
     }
 

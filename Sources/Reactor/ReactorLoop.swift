@@ -50,7 +50,7 @@ public final class ReactorLoop: NIOSerialEventLoopExecutor, @unchecked Sendable 
         self.poll.change(watched, to: interest)
     }
 
-    /// For what is watched at its edges and was not read to the end: it is called once more, in the next tick.
+    /// For what is watched at its edges and was not read to the end: it is called in the next tick if it is ready then.
     public func lookAgain(at watched: Watched) {
         self.assertInEventLoop()
         self.poll.lookAgain(at: watched)

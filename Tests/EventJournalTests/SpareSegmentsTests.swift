@@ -17,7 +17,7 @@ private final class Syncs: Sendable {
         self.taker.withLock {
             $0 = BlockingThread {
                 let took = try? spares.awaiting(enough) { () throws(IOFailure) in
-                    try spares.take(bytes: bytes) { _ in true }
+                    try spares.take(bytes: bytes, enough: enough) { _ in true }
                 }
                 self.taken.withLock { $0 = took?.spare.bytes }
             }
@@ -75,7 +75,7 @@ private final class Syncs: Sendable {
         #expect(syncs.count.load(ordering: .relaxed) == 4)
         // The next one is whole again.
         try spares.prepare { _ in true }
-        #expect(try spares.take(bytes: bytes) { _ in true }.spare.bytes == bytes)
+        #expect(try spares.take(bytes: bytes, enough: bytes) { _ in true }.spare.bytes == bytes)
     }
 
     @Test("at the end a spare is made without pauses, even when a commit was waiting before")
@@ -93,7 +93,7 @@ private final class Syncs: Sendable {
         let syncs = Syncs()
         let spares = self.spares(syncs)
         let took = try spares.awaiting(4 << 20) { () throws(IOFailure) in
-            try spares.take(bytes: self.configuration.effectiveSegmentBytes) { _ in true }
+            try spares.take(bytes: self.configuration.effectiveSegmentBytes, enough: 4 << 20) { _ in true }
         }
         #expect(took.spare.bytes == 4 << 20)
         #expect(syncs.count.load(ordering: .relaxed) == 1)

@@ -62,11 +62,14 @@ private struct Verdict: Equatable {
         self.head = parser.head
     }
 
+    /// Where the path stands; nowhere: 0..<0.
+    private var path: Range<Int> { self.head.path.start..<self.head.path.end }
+
     static func == (left: Verdict, right: Verdict) -> Bool {
         switch (left.result, right.result) {
         case (.incomplete, .incomplete): true
         // Of a refused head only what its answer depends on.
-        case (.fault(let one), .fault(let other)): one == other && left.head.hasPath == right.head.hasPath
+        case (.fault(let one), .fault(let other)): one == other && left.path == right.path
         case (.complete(let one), .complete(let other)): one == other && same(left.head, right.head)
         default: false
         }

@@ -56,6 +56,9 @@ struct LRUTableTests {
         var model = Model(capacity: capacity)
         for step in 0..<steps {
             let key = Int.random(in: 0..<keys, using: &random)
+            // A guess only: of the key itself, of another one, of one that goes with this step.
+            let announced = Bool.random(using: &random) ? key : Int.random(in: 0..<keys, using: &random)
+            if step % 3 > 0 { table.prefetch(Item.key(announced).span) }
             let found = self.find(key, in: table)
             guard (found != nil) == (model.used[key] != nil) else {
                 Issue.record("capacity \(capacity), seed \(seed), step \(step): key \(key)")

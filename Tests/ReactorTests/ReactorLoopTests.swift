@@ -143,6 +143,23 @@ struct ReactorLoopTests {
         }
     }
 
+    @Test("a loop that was woken and has nothing more to do sleeps")
+    func sleeps() async throws {
+        try await self.withLoop { loop in
+            func cpuTime() async throws -> Int {
+                try await loop.submit {
+                    var time = timespec()
+                    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+                    return time.tv_sec * 1_000_000_000 + time.tv_nsec
+                }.get()
+            }
+            let before = try await cpuTime()
+            try await Task.sleep(for: .milliseconds(300))
+            let used = try await cpuTime() - before
+            #expect(used < 100_000_000)
+        }
+    }
+
     @Test("timers run when they are due, cancelled ones never, also when the loop was idle")
     func timers() async throws {
         let diary = Diary()
