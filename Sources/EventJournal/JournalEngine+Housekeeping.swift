@@ -49,7 +49,8 @@ extension JournalEngine {
         self.freeSegments(upTo: 1)
         if self.refusal != nil { self.restore(bytes: self.configuration.effectiveSegmentBytes) }
         let whole = self.configuration.effectiveSegmentBytes
-        guard self.refusal == nil, !self.spares.isReady, self.ledger.withLock({ $0.needsSpare(of: whole) }) else { return }
+        let isNeeded = self.ledger.withLock { $0.needsSpare(of: whole) }
+        guard isNeeded, self.refusal == nil, !self.spares.isReady else { return }
         self.dropOldestIfBound(whole)
         // Failing here is no trouble yet: there is a segment to write to.
         try? self.spares.prepare { self.fits($0) }

@@ -89,15 +89,14 @@ struct AwaitedSegmentTests {
         #expect(files.names(ending: ".spare").count == 1)
     }
 
-    @Test("under load from the first moment on segments soon have their usual size")
-    func growing() throws {
-        let files = ModelFileSystem()
-        var journal = try Journal(.fsync, files)
-        // As fast as the keeper looks and no faster: a spare is begun when a segment has its first events.
-        while journal.segmentBytes.count < 5 {
-            #expect(journal.commit(kibibytes: 600) == .durable)
-            journal.engine.keepHouse(saveCursors: false)
-        }
-        #expect(journal.segmentBytes == [4 << 20, 16 << 20, 16 << 20, 16 << 20, 16 << 20])
+    @Test("where the segment before is too small to come back the next one is begun early")
+    func begunEarly() throws {
+        var journal = try Journal(.fsync, ModelFileSystem())
+        journal.reachWholeSegment()
+        journal.engine.keepHouse(saveCursors: false)
+        #expect(!journal.engine.spares.isReady)
+        #expect(journal.commit(kibibytes: 1_400) == .durable)
+        journal.engine.keepHouse(saveCursors: false)
+        #expect(journal.engine.spares.isReady)
     }
 }
