@@ -289,18 +289,19 @@ struct ReactorLoopTests {
 
     @Test("what is hung up is said without being asked")
     func hangUp() async throws {
-        let found: Mutex<Readiness> = Mutex([])
+        let diary = Diary()
         let (near, far) = try socketPair()
         try await self.withLoop { loop in
-            let watched = Noting("x", near, Diary()) { watched, readiness in
-                found.withLock { $0.formUnion(readiness) }
+            let watched = Noting("found", near, diary) { watched, readiness in
+                if readiness.contains(.hungUp) { diary.note("hung up") }
                 loop.unwatch(watched)
             }
             try await loop.submit { try loop.watch(watched, for: []) }.get()
             close(far)
-            while found.withLock({ $0.isEmpty }) { await Task.yield() }
-            #expect(found.withLock { $0.contains(.hungUp) })
+            while diary.all.isEmpty { await Task.yield() }
+            try await loop.submit {}.get()
         }
+        #expect(diary.all == ["found", "hung up"])
         close(near)
     }
 
