@@ -21,15 +21,15 @@ extension JournalEngine {
     }
 
     /// - Parameters:
-    ///   - bytes: of the new segment, if it has to be made and nobody waits.
-    ///   - frames: how many bytes of them it has to take at least.
-    func rotate(_ appender: inout Appender, bytes: Int, for frames: Int = 0) -> JournalRefusal? {
+    ///   - bytes: of the new segment at most, if it has to be made; so many have to be free.
+    ///   - needed: of frames that it has to take.
+    func rotate(_ appender: inout Appender, bytes: Int, for needed: Int = 0) -> JournalRefusal? {
         for id in appender.strays { try? self.files.remove(self.paths.segment(id)) }
         appender.strays = []
         do throws(IOFailure) {
             try self.secure(&appender)
             // What a failed sync left in doubt may need all of one; else the next one can be whole again.
-            let least = max(self.configuration.firstSegmentBytes, frames + 2 * JournalFormat.block)
+            let least = max(self.configuration.firstSegmentBytes, needed + 2 * JournalFormat.block)
             let enough = appender.behind.mustRewrite ? bytes : min(bytes, least)
             let (spare, id) = try self.spares.awaiting(enough) { () throws(IOFailure) in
                 self.dropOldestIfBound(bytes)

@@ -8,6 +8,13 @@ import Testing
 @testable import EventJournal
 @testable import HTTPIngress
 
+/// What one thread tells another.
+private final class Flag: Sendable {
+    private let state = Atomic(false)
+    var isUp: Bool { self.state.load(ordering: .acquiring) }
+    func raise() { self.state.store(true, ordering: .releasing) }
+}
+
 @Suite("The HTTP verticle", .serialized)
 struct HTTPVerticleTests {
     /// A target and the status and code of its answer.
@@ -114,14 +121,16 @@ struct HTTPVerticleTests {
             let connection = try tracked.connect()
             #expect(connection.send(RawConnection.request("/event/p1")))
             #expect(try connection.response().status == 200)
-            let busy = Atomic(false)
+            // The loop is held up until both are there.
+            let (isHeld, isFree) = (Flag(), Flag())
             tracked.verticle.loop.execute {
-                busy.store(true, ordering: .relaxed)
-                usleep(100_000)
+                isHeld.raise()
+                while !isFree.isUp { sched_yield() }
             }
-            while !busy.load(ordering: .relaxed) { await Task.yield() }
+            while !isHeld.isUp { await Task.yield() }
             #expect(connection.send(RawConnection.request("/event/p2")))
             connection.halfClose()
+            isFree.raise()
             let (responses, ending) = try connection.responses(quiet: .seconds(5))
             #expect(responses.map(\.status) == [200])
             #expect(ending == .closed)
