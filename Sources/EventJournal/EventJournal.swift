@@ -9,9 +9,9 @@ public import NIOCore
 public final class EventJournal: Sendable {
     private let engine: JournalEngine
     private let lock: DirectoryLock?
-    private let submissions = Mailbox<Submission>()
-    private let house = Mailbox<Void>()
-    private let syncs = Mailbox<Void>()
+    private let commits = CommitQueue()
+    private let house = Pause()
+    private let syncs = Pause()
     private let threads: Locked<[BlockingThread]>
 
     /// Locks the directory, recovers what it holds and starts the writer.
@@ -62,8 +62,8 @@ public final class EventJournal: Sendable {
         self.engine = engine
         self.lock = lock
         self.threads = Locked([])
-        let (submissions, house, syncs) = (self.submissions, self.house, self.syncs)
-        guard let writer = BlockingThread({ Self.write(engine, submissions) }),
+        let (commits, house, syncs) = (self.commits, self.house, self.syncs)
+        guard let writer = BlockingThread({ Self.write(engine, commits) }),
             let keeper = BlockingThread({ Self.keepHouse(engine, house) }),
             // A thread of its own: preparing a segment may take longer than the window.
             let syncer = BlockingThread({ Self.syncBehind(engine, syncs) })
@@ -89,7 +89,7 @@ public final class EventJournal: Sendable {
         on loop: any EventLoop,
         settled: @escaping (BatchID, BatchOutcome) -> Void
     ) -> JournalLane {
-        JournalLane(on: loop, self.engine, self.submissions, settled: settled)
+        JournalLane(on: loop, self.engine, self.commits, settled: settled)
     }
 
     /// The way out for one of the sinks named at ``open(_:sinks:logger:)``; nil for any other name.
@@ -109,35 +109,36 @@ public final class EventJournal: Sendable {
             return threads
         }
         guard let writer = threads.first else { return }
-        self.submissions.close()
+        self.commits.close()
         writer.join()
         self.engine.spares.hurry()
-        self.house.close()
-        self.syncs.close()
+        self.house.end()
+        self.syncs.end()
         for thread in threads.dropFirst() { thread.join() }
         self.engine.finish()
     }
 
-    private static func write(_ engine: JournalEngine, _ submissions: Mailbox<Submission>) {
+    private static func write(_ engine: JournalEngine, _ commits: CommitQueue) {
         var taken: [Submission] = []
-        while submissions.take(into: &taken, within: nil) {
+        while commits.take(into: &taken) {
+            let began = JournalClock.monotonicNanoseconds()
             let outcomes = engine.commit(taken.map(\.buffer))
+            commits.committed(taken, in: JournalClock.monotonicNanoseconds() &- began)
             for (submission, outcome) in zip(taken, outcomes) {
                 submission.loop.execute { submission.completed(outcome) }
             }
         }
     }
 
-    private static func keepHouse(_ engine: JournalEngine, _ house: Mailbox<Void>) {
+    private static func keepHouse(_ engine: JournalEngine, _ house: Pause) {
         let configuration = engine.configuration
-        var rung: [Void] = []
         var cursorsSaved = JournalClock.monotonicNanoseconds()
         repeat {
             let now = JournalClock.monotonicNanoseconds()
             let isTime = now &- cursorsSaved >= UInt64(configuration.cursorInterval) &* 1_000_000
             if isTime { cursorsSaved = now }
             engine.keepHouse(saveCursors: isTime)
-        } while house.take(into: &rung, within: Self.pause(engine))
+        } while house.wait(milliseconds: Self.pause(engine))
     }
 
     /// In milliseconds.
@@ -146,10 +147,9 @@ public final class EventJournal: Sendable {
     }
 
     /// Keeps what no sync covers within the window of `write`; for the other modes there is nothing to do.
-    private static func syncBehind(_ engine: JournalEngine, _ syncs: Mailbox<Void>) {
+    private static func syncBehind(_ engine: JournalEngine, _ syncs: Pause) {
         guard engine.configuration.durability == .write else { return }
         let window = engine.configuration.syncInterval
-        var rung: [Void] = []
         var pause = 0
         repeat {
             let began = JournalClock.monotonicNanoseconds()
@@ -157,6 +157,6 @@ public final class EventJournal: Sendable {
             let took = Int(clamping: (JournalClock.monotonicNanoseconds() &- began) / 1_000_000)
             // What is written while a sync runs waits for the next one: two of them and the pause must fit.
             pause = max(1, min(window / 2, window * 4 / 5 - 2 * min(took, window)))
-        } while syncs.take(into: &rung, within: pause)
+        } while syncs.wait(milliseconds: pause)
     }
 }

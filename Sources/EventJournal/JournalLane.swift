@@ -59,7 +59,7 @@ public struct WrittenRecord: Sendable {
 public final class JournalLane {
     private let loop: any EventLoop
     private let engine: JournalEngine
-    private let writer: Mailbox<Submission>
+    private let commits: CommitQueue
     private let settled: (BatchID, BatchOutcome) -> Void
     private let durability: JournalConfiguration.Durability
     private let answersUnrecorded: Bool
@@ -84,13 +84,13 @@ public final class JournalLane {
     init(
         on loop: any EventLoop,
         _ engine: JournalEngine,
-        _ writer: Mailbox<Submission>,
+        _ commits: CommitQueue,
         settled: @escaping (BatchID, BatchOutcome) -> Void
     ) {
         let configuration = engine.configuration
         self.loop = loop
         self.engine = engine
-        self.writer = writer
+        self.commits = commits
         self.settled = settled
         self.durability = configuration.durability
         self.answersUnrecorded = configuration.whenFull == .answerUnrecorded
@@ -204,7 +204,7 @@ public final class JournalLane {
         let submission = Submission(buffer: buffer, loop: self.loop) { outcome in
             bound.value.committed(buffer, outcome)
         }
-        if !self.writer.post(submission) { self.committed(buffer, .failed(.unavailable)) }
+        if !self.commits.post(submission) { self.committed(buffer, .failed(.unavailable)) }
     }
 
     /// The answers of this batch go out, and the next one is handed over at the end of the tick in which the loop has looked
@@ -256,11 +256,4 @@ extension JournalLane: Sendable {}
 private final class WeakLane {
     weak var lane: JournalLane?
     init(_ lane: JournalLane) { self.lane = lane }
-}
-
-/// A batch on its way to the writer, and the way back.
-struct Submission: Sendable {
-    var buffer: LaneBuffer
-    var loop: any EventLoop
-    var completed: @Sendable (BatchOutcome) -> Void
 }

@@ -6,9 +6,9 @@ import Glibc
 /// locks; the standard library's is a futex inlined into its callers, of which it sees nothing.
 ///
 /// `@unchecked Sendable`: the value was sent in, is reached through the lock alone, and what leaves is sent out.
-final class Locked<Value>: @unchecked Sendable {
-    private let lock: UnsafeMutablePointer<pthread_mutex_t>
-    private let value: UnsafeMutablePointer<Value>
+class Locked<Value>: @unchecked Sendable {
+    fileprivate let lock: UnsafeMutablePointer<pthread_mutex_t>
+    fileprivate let value: UnsafeMutablePointer<Value>
 
     init(_ value: consuming sending Value) {
         self.lock = .allocate(capacity: 1)
@@ -37,5 +37,50 @@ final class Locked<Value>: @unchecked Sendable {
         guard pthread_mutex_trylock(self.lock) == 0 else { return nil }
         defer { pthread_mutex_unlock(self.lock) }
         return body(&self.value.pointee)
+    }
+}
+
+/// A value behind a lock, and a bell for the thread that waits until the value is as it needs it.
+final class Monitor<Value>: Locked<Value>, @unchecked Sendable {
+    /// What a look at the value leads to.
+    enum Look<R> {
+        case done(R)
+        /// Look again when the bell rings, or at this monotonic time in nanoseconds; nil: at no time.
+        case sleep(until: UInt64?)
+    }
+
+    private let bell: UnsafeMutablePointer<pthread_cond_t>
+
+    override init(_ value: consuming sending Value) {
+        self.bell = .allocate(capacity: 1)
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        pthread_cond_init(self.bell, &attributes)
+        pthread_condattr_destroy(&attributes)
+        super.init(value)
+    }
+
+    deinit {
+        pthread_cond_destroy(self.bell)
+        self.bell.deallocate()
+    }
+
+    /// Not to be rung under the lock: on one core whoever wakes would run at once, into it, and sleep again.
+    func ring() { pthread_cond_signal(self.bell) }
+
+    /// Looks, and sleeps, until a look is done.
+    func wait<R>(_ look: (inout sending Value) -> sending Look<R>) -> sending R {
+        pthread_mutex_lock(self.lock)
+        defer { pthread_mutex_unlock(self.lock) }
+        while true {
+            switch look(&self.value.pointee) {
+            case .done(let result): return result
+            case .sleep(until: nil): pthread_cond_wait(self.bell, self.lock)
+            case .sleep(until: let time?):
+                var time = timespec(tv_sec: Int(time / 1_000_000_000), tv_nsec: Int(time % 1_000_000_000))
+                pthread_cond_timedwait(self.bell, self.lock, &time)
+            }
+        }
     }
 }
