@@ -151,10 +151,11 @@ class Nginx(Program):
 
 
 class Redis(Program):
-    """A private one without persistence, beside the load."""
+    """A private one without persistence, beside the load; `aside` it takes only the time that the load leaves."""
 
-    def __init__(self, directory, cpus):
+    def __init__(self, directory, cpus, aside=False):
         self.directory, self.cpus, self.port = directory, cpus, free_port()
+        self.policy = ["chrt", "--idle", "0"] * aside
         self.url = f"redis://127.0.0.1:{self.port}"
         os.makedirs(directory, exist_ok=True)
 
@@ -163,7 +164,7 @@ class Redis(Program):
         if not program:
             raise Wrong("redis-server is missing")
         self.launch(
-            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.directory, "--save", "",
+            [*self.policy, program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.directory, "--save", "",
              "--appendonly", "no", "--daemonize", "no"],
             self.cpus, self.directory + "/log",
         )

@@ -39,8 +39,8 @@ struct PendingReplies<Waiter> {
     /// The deadline of the oldest command, passed or not.
     var oldestDeadline: NIODeadline? { entries.first?.deadline }
 
-    func hasRoom(for bytes: Int) -> Bool {
-        entries.count < limits.commands && bytes <= limits.bytes - byteCount
+    func hasRoom(for bytes: Int, commands: Int = 1) -> Bool {
+        commands <= limits.commands - entries.count && bytes <= limits.bytes - byteCount
     }
 
     /// A command was sent; its deadline must not be before those already here.

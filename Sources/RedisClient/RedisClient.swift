@@ -10,6 +10,8 @@ public actor RedisClient {
 
     private enum Waiter {
         case command(Completion)
+        /// One of a pipeline.
+        case part(of: ReplyGathering, at: Int)
         /// Our own sign of life, which nobody waits for and no counter counts.
         case ping
     }
@@ -101,20 +103,43 @@ public actor RedisClient {
     ///
     /// All of them together must keep within the bounds of outstanding commands and bytes.
     public func send(all commands: [RedisCommand]) async -> [Result<RESPValue, RedisError>] {
-        if commands.isEmpty { return [] }
+        var pipeline = RedisPipeline(commands: commands.count, bytes: commands.reduce(0) { $0 + $1.byteCount })
+        for command in commands { pipeline.begin(command) }
+        return await send(pipeline)
+    }
+
+    /// As ``send(all:)``.
+    public func send(_ pipeline: RedisPipeline) async -> [Result<RESPValue, RedisError>] {
+        if pipeline.count == 0 { return [] }
         return await withCheckedContinuation { continuation in
-            let replies = ReplyGathering(count: commands.count) { continuation.resume(returning: $0) }
-            let gathering = NIOLoopBound(replies, eventLoop: loop)
-            for (place, command) in commands.enumerated() {
-                send(command) { gathering.value.received($0, at: place) }
+            let replies = ReplyGathering(count: pipeline.count) { continuation.resume(returning: $0) }
+            let isReady = link.isReady
+            guard isReady, pending.hasRoom(for: pipeline.encoded.readableBytes, commands: pipeline.count) else {
+                let failure: RedisError = isReady ? .overloaded : .disconnected
+                for place in 0..<pipeline.count { finish(.part(of: replies, at: place), .failure(failure)) }
+                return
             }
+            let deadline = NIODeadline.now() + configuration.commandTimeout
+            for (place, size) in pipeline.sizes.enumerated() {
+                pending.append(.part(of: replies, at: place), deadline: deadline, byteCount: size)
+            }
+            enqueue(pipeline.encoded, until: deadline)
         }
     }
 
     private func enqueue(_ bytes: ByteBuffer, _ waiter: Waiter) {
         let deadline = NIODeadline.now() + configuration.commandTimeout
         pending.append(waiter, deadline: deadline, byteCount: bytes.readableBytes)
-        outgoing.writeImmutableBuffer(bytes)
+        enqueue(bytes, until: deadline)
+    }
+
+    /// Whose waiters are pending already.
+    private func enqueue(_ bytes: ByteBuffer, until deadline: NIODeadline) {
+        if outgoing.readableBytes == 0 {
+            outgoing = bytes
+        } else {
+            outgoing.writeImmutableBuffer(bytes)
+        }
         sentSincePing = true
         if !flushIsScheduled {
             flushIsScheduled = true
@@ -132,7 +157,13 @@ public actor RedisClient {
     }
 
     private func finish(_ waiter: Waiter, _ result: Result<RESPValue, RedisError>) {
-        if case .command(let completion) = waiter { finish(completion, result) }
+        switch waiter {
+        case .command(let completion): finish(completion, result)
+        case .part(let gathering, let place):
+            counters.count(result)
+            gathering.received(result, at: place)
+        case .ping: break
+        }
     }
 
     private func finish(_ completion: Completion, _ result: Result<RESPValue, RedisError>) {

@@ -4,7 +4,7 @@ public import NIOCore
 public struct RedisCommand: Sendable {
     /// The whole command in RESP.
     private(set) var encoded: ByteBuffer
-    private var missingArguments: Int
+    private(set) var missingArguments: Int
 
     /// Begins a command of `argumentCount` arguments after its name; that many ``append(_:)`` must follow.
     public init(_ name: StaticString, argumentCount: Int, capacity: Int = 96) {
@@ -65,10 +65,11 @@ public struct RedisCommand: Sendable {
 
     /// Appends one argument made of two parts, such as a key's prefix and the rest of it.
     public mutating func append(_ first: some Collection<UInt8>, _ second: some Collection<UInt8>) {
-        beginArgument(length: first.count + second.count)
-        encoded.writeBytes(first)
-        encoded.writeBytes(second)
-        encoded.writeLineEnd()
+        takePlace()
+        encoded.writeArgument(length: first.count + second.count) { place in
+            place.copyBytes(from: first)
+            UnsafeMutableRawBufferPointer(rebasing: place[first.count...]).copyBytes(from: second)
+        }
     }
 
     public mutating func append(_ argument: some Collection<UInt8>) {
@@ -76,21 +77,48 @@ public struct RedisCommand: Sendable {
     }
 
     private mutating func appendRaw(_ argument: UnsafeRawBufferPointer) {
-        beginArgument(length: argument.count)
-        encoded.writeBytes(argument)
-        encoded.writeLineEnd()
+        takePlace()
+        encoded.writeArgument(argument)
     }
 
-    private mutating func beginArgument(length: Int) {
+    private mutating func takePlace() {
         assert(missingArguments > 0, "more arguments than the command announced")
         missingArguments -= 1
-        encoded.writeInteger(UInt8(ascii: "$"))
-        encoded.writeDecimal(length)
-        encoded.writeLineEnd()
     }
 }
 
 extension ByteBuffer {
+    /// A binary-safe string: `$`, its length, a line's end, its bytes, a line's end.
+    mutating func writeArgument(_ argument: UnsafeRawBufferPointer) {
+        writeArgument(length: argument.count) { $0.copyMemory(from: argument) }
+    }
+
+    /// - Parameter fill: writes every byte of the place it is given.
+    fileprivate mutating func writeArgument(length: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
+        // A length has 19 digits at most.
+        writeWithUnsafeMutableBytes(minimumWritableBytes: length + 24) { room in
+            var end = 0
+            func write(_ byte: UInt8) {
+                room[end] = byte
+                end += 1
+            }
+            write(UInt8(ascii: "$"))
+            var unit = 1
+            while length / unit >= 10 { unit *= 10 }
+            while unit > 0 {
+                write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: length / unit % 10))
+                unit /= 10
+            }
+            write(UInt8(ascii: "\r"))
+            write(UInt8(ascii: "\n"))
+            fill(UnsafeMutableRawBufferPointer(rebasing: room[end..<end + length]))
+            end += length
+            write(UInt8(ascii: "\r"))
+            write(UInt8(ascii: "\n"))
+            return end
+        }
+    }
+
     fileprivate mutating func writeLineEnd() {
         writeInteger(0x0D0A as UInt16)
     }

@@ -5,7 +5,7 @@ import NIOCore
 /// How much of its time a sink that catches up leaves to the threads that answer requests.
 ///
 /// A backlog would take all that a core has to give, and each answer would wait for its turn, whatever the priorities say: the
-/// thread that waits for the disk gives its turn away at every sync. So the sink rests three times as long as it has worked,
+/// thread that waits for the disk gives its turn away at every sync. So the sink rests seven times as long as it has worked,
 /// for as long as events are accepted, but never so long that it would take in less than a quarter more than what comes.
 struct CatchUpPace: Sendable {
     /// What a rest is reckoned from; times in nanoseconds.
@@ -27,7 +27,7 @@ struct CatchUpPace: Sendable {
     /// Events come in batches: what comes is reckoned over this time at least. Whoever has slept longer begins anew.
     static let window: UInt64 = 20_000_000
     /// Rest for each unit of work.
-    private static let share: UInt64 = 3
+    private static let share: UInt64 = 7
     /// How much faster than what comes it goes at least.
     private static let gain = 1.25
 

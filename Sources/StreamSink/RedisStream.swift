@@ -17,8 +17,8 @@ public struct RedisStream: RecordStream {
     /// A record and its id must leave room in what may wait for one connection, four calls at a time.
     public let limits = PutLimits(records: 4_000, bytes: 5 << 20, recordBytes: 1 << 20)
 
-    private let key: String
-    private let maxLength: Int?
+    /// Of each `XADD`, without the record's own arguments.
+    private let beginning: RedisCommand
     private let client: RedisClient
 
     /// - Parameters:
@@ -32,8 +32,7 @@ public struct RedisStream: RecordStream {
         on loop: any EventLoop,
         logger: Logger
     ) {
-        self.key = key
-        self.maxLength = maxLength
+        self.beginning = Self.beginning(key, maxLength)
         self.client = RedisClient(Self.forDelivery(redis), on: loop, logger: logger)
     }
 
@@ -55,7 +54,7 @@ public struct RedisStream: RecordStream {
 
     nonisolated(nonsending) public func put(_ batch: RecordBatch) async -> PutOutcome {
         guard await self.client.isReady else { return .unavailable(await self.whyNotConnected) }
-        let replies = await self.client.send(all: batch.records.map(self.command))
+        let replies = await self.client.send(self.pipeline(batch))
         let answers = replies.map(RedisAnswer.init)
         if answers.contains(where: { $0.asksForNewConnection }) { await self.reconnect() }
         return RedisAnswer.outcome(of: answers)
@@ -74,23 +73,31 @@ public struct RedisStream: RecordStream {
         await self.client.start()
     }
 
-    func command(_ record: OutboundRecord) -> RedisCommand {
-        var command = RedisCommand(
-            "XADD",
-            argumentCount: self.maxLength == nil ? 6 : 9,
-            capacity: record.bytes.readableBytes + record.keyRange.count + self.key.utf8.count + 128
+    private func pipeline(_ batch: RecordBatch) -> RedisPipeline {
+        let each = self.beginning.byteCount + 64
+        var pipeline = RedisPipeline(
+            commands: batch.records.count,
+            bytes: batch.records.reduce(0) { $0 + $1.cost + each }
         )
-        command.append(self.key)
-        if let maxLength = self.maxLength {
+        for record in batch.records {
+            pipeline.begin(self.beginning)
+            pipeline.append(record.key)
+            pipeline.append("event")
+            pipeline.append(record.bytes)
+        }
+        return pipeline
+    }
+
+    private static func beginning(_ key: String, _ maxLength: Int?) -> RedisCommand {
+        var command = RedisCommand("XADD", argumentCount: maxLength == nil ? 6 : 9)
+        command.append(key)
+        if let maxLength {
             command.append("MAXLEN")
             command.append("~")
             command.append(maxLength)
         }
         command.append("*")
         command.append("id")
-        command.append(record.key)
-        command.append("event")
-        command.append(record.bytes)
         return command
     }
 }

@@ -4,9 +4,9 @@ import NIOPosix
 
 /// The thread of a sink.
 ///
-/// It gives way to the threads that answer requests: where a backlog and they want the same core, they get three quarters
-/// of it (sched(7): five steps of nice are a third of the weight). The last quarter delivers more events
-/// than the other three can accept, so the backlog shrinks all the same.
+/// It gives way to the threads that answer requests: where a backlog and they want the same core at the same time, they get
+/// three quarters of it (sched(7): five steps of nice are a third of the weight). What it leaves to them besides is a
+/// matter of its ``CatchUpPace``.
 enum SinkThread {
     /// Steps of nice(2) below the threads that answer.
     static let niceness: CInt = 5

@@ -40,12 +40,12 @@ private struct Thread {
 
 @Suite("The pace of a sink that catches up")
 struct CatchUpPaceTests {
-    @Test("it rests three quarters of the time while events are accepted")
+    @Test("it rests seven eighths of the time while events are accepted")
     func givesWay() {
         var thread = Thread()
         for _ in 0..<1_000 { thread.work(1, taking: 2_000, accepting: 50_000) }
-        #expect(thread.shareRested > 0.74)
-        #expect(thread.shareRested <= 0.75)
+        #expect(thread.shareRested > 0.865)
+        #expect(thread.shareRested <= 0.875)
     }
 
     @Test("where nothing is accepted it doesn't rest")
@@ -64,7 +64,7 @@ struct CatchUpPaceTests {
         // At most 100,000 a second.
         for _ in 0..<2_000 { thread.work(1, taking: 100, accepting: perSecond) }
         #expect(thread.takenPerSecond > 1.24 * perSecond)
-        #expect(thread.takenPerSecond >= 24_900)
+        #expect(thread.takenPerSecond >= 12_400)
     }
 
     @Test("nor does it rest where it can hardly keep up, or not at all", arguments: [81_000, 100_000, 200_000])
@@ -86,16 +86,16 @@ struct CatchUpPaceTests {
     func preempted() {
         var thread = Thread()
         for _ in 0..<1_000 { thread.work(2, onCore: 0.5, taking: 1_000, accepting: 50_000) }
-        // 3 ms for each ms of the core's time, after 2 ms of work.
-        #expect(thread.shareRested > 0.59)
-        #expect(thread.shareRested <= 0.6)
+        // 7 ms for each ms of the core's time, after 2 ms of work.
+        #expect(thread.shareRested > 0.77)
+        #expect(thread.shareRested <= 0.778)
     }
 
     @Test("events that come in batches are still somebody to give way to")
     func batches() {
         var thread = Thread()
         for number in 0..<2_000 { thread.work(0.25, taking: 500, accepting: number % 20 == 0 ? 400_000 : 0) }
-        #expect(thread.shareRested > 0.7)
+        #expect(thread.shareRested > 0.84)
     }
 
     @Test("after a sleep it begins anew: what came meanwhile says nothing of what comes now")
@@ -104,7 +104,7 @@ struct CatchUpPaceTests {
         thread.work(60_000, onCore: 0.001, taking: 0, accepting: 10_000)
         #expect(thread.rested == 0)
         thread.work(1, taking: 2_000, accepting: 10_000)
-        #expect(thread.rested == 3_000_000)
+        #expect(thread.rested == 7_000_000)
     }
 
     @Test("no rest is longer than its bound, and none follows less work than a stint")
