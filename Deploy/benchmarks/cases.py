@@ -46,15 +46,21 @@ PLACES = {"1": (1, 1, "1 loop"), "2-on-1": (2, 1, "2 loops on one core"), "2": (
 
 
 def durabilities():
-    for place, (loops, cores, words) in PLACES.items():
+    for place in PLACES:
         for connections in (64, 256):
             for durability in ("fsync", "write", "memory")[:2 if place == "2-on-1" else 3]:
-                beside = f"write-{connections}-{place}" if durability != "write" else "nginx"
-                yield Case(
-                    f"{durability}-{connections}-{place}",
-                    f"hit, `{durability}`, journal on a disk, {connections} connections, {words}",
-                    durability=durability, on_disk=True, connections=connections, loops=loops, cores=cores, beside=beside,
-                )
+                yield on_disk(durability, connections, place, f"write-{connections}-{place}" if durability != "write" else "nginx")
+        if PLACES[place][0] == 2:
+            # As many connections a loop as the one loop has.
+            yield on_disk("fsync", 128, place, "fsync-64-1")
+
+
+def on_disk(durability, connections, place, beside):
+    loops, cores, words = PLACES[place]
+    return Case(
+        f"{durability}-{connections}-{place}", f"hit, `{durability}`, journal on a disk, {connections} connections, {words}",
+        durability=durability, on_disk=True, connections=connections, loops=loops, cores=cores, beside=beside,
+    )
 
 
 def latency(name, says, **others):
@@ -84,7 +90,8 @@ CASES = [
     latency("latency-nginx", "nginx at half of that peak, which answers at once: what the machine and the load add",
             server="nginx", beside=""),
     latency("latency-sink-down", "half of the peak while the sink refuses connections", sink="refusing", beside="latency"),
-    latency("latency-replay", "half of the peak while a backlog is delivered to Redis", sink="replaying", beside="latency"),
+    latency("latency-replay", "half of the peak while a backlog is delivered to a Redis that has the time that the load leaves",
+            sink="replaying", beside="latency"),
     Case("start", "start to the first accepted answer, built-in programs", kind="start", durability="fsync", on_disk=True,
          redis="none", beside=""),
     Case("start-redis", "start to the first accepted answer, programs in Redis", kind="start", durability="fsync",

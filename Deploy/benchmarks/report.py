@@ -19,6 +19,10 @@ BUDGETS = [
         for place, (loops, _, words) in PLACES.items() if loops == 2
         for durability in ("write", "fsync") for connections in (64, 256)
     ),
+    *(
+        (f"fsync-128-{place}", "fsync-64-1", 1.1, f"{words}, 128 connections ÷ 1 loop, 64 connections, `fsync`: the same load a loop")
+        for place, (loops, _, words) in PLACES.items() if loops == 2
+    ),
     ("nginx-2", "nginx", None, "2 workers of nginx on two cores ÷ 1 worker, 64 connections"),
 ]
 # ms, ms, MiB.
@@ -195,7 +199,7 @@ def notes(rows, about):
         "CPU 0, wrk or `adtrack load` and Redis are on CPU 1"
         + ("; of two cores the server shares CPU 1 with them." if about["cores"] == 2
            else "; two cores are CPU 0 and 1, and the load has CPU 2.")
-        + (f" All of them run at nice {about['nice']}, ahead of other processes." if about["nice"] < 0 else "")
+        + (f" All of them run at nice {about['nice']}, ahead of other processes; the Redis of `latency-replay` behind all." if about["nice"] < 0 else "")
         + " Sinks are files in memory unless it says otherwise. nginx sends what adtrack sends, and `Server` and "
         "`Connection` besides. Spread is (largest - smallest) ÷ median of the rounds; ÷ is the median of the ratios within a round."
     )

@@ -10,9 +10,8 @@ struct Submission: Sendable {
 /// The event loops' batches on their way to the writer, which commits all there are with one sync.
 ///
 /// A loop whose batch was committed just now soon has the next one, as whoever was answered asks again. A batch that waits
-/// already lets it come along, for as long as the last commit took and no longer: no loop waits for more than if it had come
-/// when a commit had just begun. Without that the loops would take turns, each with a sync of its own, and the fewer requests
-/// share a sync, the more each one costs.
+/// already lets it come along, for as long as the last commit took and no longer. Without that the loops would take turns,
+/// each with a sync of its own, and the fewer requests share a sync, the more each one costs.
 final class CommitQueue: Sendable {
     private struct State {
         var batches: [Submission] = []
@@ -26,8 +25,9 @@ final class CommitQueue: Sendable {
     private let state = Monitor(State())
     private let longestPatience: UInt64
 
-    /// - Parameter longestPatience: in nanoseconds: nobody waits longer for another loop's batch, however slow the disk is.
-    init(longestPatience: UInt64 = 1_000_000) {
+    /// - Parameter longestPatience: in nanoseconds: nobody waits longer for another loop's batch, however slow the disk is;
+    ///   0 where there is no sync to share.
+    init(longestPatience: UInt64) {
         self.longestPatience = longestPatience
     }
 
@@ -54,6 +54,7 @@ final class CommitQueue: Sendable {
     ///
     /// - Parameter nanoseconds: how long the commit took.
     func committed(_ batches: [Submission], in nanoseconds: UInt64) {
+        guard self.longestPatience > 0 else { return }
         let patience = JournalClock.monotonicNanoseconds() &+ min(nanoseconds, self.longestPatience)
         self.state.withLock { state in
             state.patience = patience

@@ -9,10 +9,12 @@ public import NIOCore
 public final class EventJournal: Sendable {
     private let engine: JournalEngine
     private let lock: DirectoryLock?
-    private let commits = CommitQueue()
+    private let commits: CommitQueue
     private let house = Pause()
     private let syncs = Pause()
     private let threads: Locked<[BlockingThread]>
+    /// Of loops with each other, in nanoseconds.
+    private static let patience: UInt64 = 1_000_000
 
     /// Locks the directory, recovers what it holds and starts the writer.
     ///
@@ -61,6 +63,7 @@ public final class EventJournal: Sendable {
     init(_ engine: JournalEngine, _ lock: DirectoryLock?) throws(JournalOpenError) {
         self.engine = engine
         self.lock = lock
+        self.commits = CommitQueue(longestPatience: engine.configuration.durability == .fsync ? Self.patience : 0)
         self.threads = Locked([])
         let (commits, house, syncs) = (self.commits, self.house, self.syncs)
         guard let writer = BlockingThread({ Self.write(engine, commits) }),

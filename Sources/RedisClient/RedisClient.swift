@@ -101,7 +101,7 @@ public actor RedisClient {
 
     /// Sends commands in one write and waits for all their replies, in their order.
     ///
-    /// All of them together must keep within the bounds of outstanding commands and bytes.
+    /// Beyond the bounds of outstanding commands and bytes none of them is sent, and all fail as overloaded.
     public func send(all commands: [RedisCommand]) async -> [Result<RESPValue, RedisError>] {
         var pipeline = RedisPipeline(commands: commands.count, bytes: commands.reduce(0) { $0 + $1.byteCount })
         for command in commands { pipeline.begin(command) }
@@ -110,6 +110,7 @@ public actor RedisClient {
 
     /// As ``send(all:)``.
     public func send(_ pipeline: RedisPipeline) async -> [Result<RESPValue, RedisError>] {
+        assert(pipeline.isComplete, "the last command lacks arguments")
         if pipeline.count == 0 { return [] }
         return await withCheckedContinuation { continuation in
             let replies = ReplyGathering(count: pipeline.count) { continuation.resume(returning: $0) }

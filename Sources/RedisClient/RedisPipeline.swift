@@ -19,6 +19,8 @@ public struct RedisPipeline: Sendable {
     }
 
     public var count: Int { self.starts.count }
+    /// Whether the last command has all its arguments.
+    var isComplete: Bool { self.missingArguments == 0 }
 
     /// Bytes on the wire, of each command.
     var sizes: some Sequence<Int> {
@@ -26,7 +28,7 @@ public struct RedisPipeline: Sendable {
     }
 
     public mutating func begin(_ command: RedisCommand) {
-        assert(self.missingArguments == 0, "the command before lacks arguments")
+        assert(self.isComplete, "the command before lacks arguments")
         self.starts.append(self.encoded.readableBytes)
         self.missingArguments = command.missingArguments
         self.encoded.writeImmutableBuffer(command.encoded)

@@ -6,7 +6,8 @@ import NIOCore
 ///
 /// A backlog would take all that a core has to give, and each answer would wait for its turn, whatever the priorities say: the
 /// thread that waits for the disk gives its turn away at every sync. So the sink rests seven times as long as it has worked,
-/// for as long as events are accepted, but never so long that it would take in less than a quarter more than what comes.
+/// and 10 ms at most, for as long as events are accepted, but never so long that it would take in less than a quarter more
+/// than what comes.
 struct CatchUpPace: Sendable {
     /// What a rest is reckoned from; times in nanoseconds.
     struct Moment: Sendable {

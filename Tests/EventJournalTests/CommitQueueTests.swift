@@ -34,10 +34,11 @@ private final class Taken: Sendable {
     /// Of two loops, of which the first was answered just now after a commit that took so long.
     private func afterCommit(
         of nanoseconds: UInt64,
+        longestPatience: UInt64 = Self.minute,
         _ body: (CommitQueue, _ answered: Submission, _ other: Submission) async throws -> Void
     ) async throws {
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
-        let queue = CommitQueue(longestPatience: Self.minute)
+        let queue = CommitQueue(longestPatience: longestPatience)
         let batches = group.makeIterator().map { loop in
             Submission(buffer: LaneBuffer(maxCapacity: 64 << 10, maxFrameBytes: 1 << 10), loop: loop) { _ in }
         }
@@ -54,18 +55,39 @@ private final class Taken: Sendable {
             taken.start(queue)
             try await Task.sleep(for: .milliseconds(50))
             #expect(taken.first == nil, "taken alone, although the other loop was answered just now")
+            let posted = ContinuousClock.now
             #expect(queue.post(answered))
             #expect(taken.join() == 2)
+            #expect(ContinuousClock.now - posted < .seconds(10))
         }
     }
 
-    @Test("a loop that was answered and has nothing more holds nobody up for longer than the last commit took")
-    func patienceEnds() async throws {
-        try await self.afterCommit(of: 1_000_000) { queue, _, other in
-            #expect(queue.post(other))
+    @Test(
+        "a loop that was answered and has nothing more holds nobody up for longer than the last commit took, or the bound",
+        arguments: [(1_000_000, minute), (minute, 1_000_000), (minute, 0)] as [(UInt64, UInt64)]
+    )
+    func patienceEnds(commit: UInt64, longest: UInt64) async throws {
+        try await self.afterCommit(of: commit, longestPatience: longest) { queue, _, other in
             let taken = Taken()
             taken.start(queue)
+            // The writer sleeps by now, and only this batch wakes it.
+            try await Task.sleep(for: .milliseconds(50))
+            let posted = ContinuousClock.now
+            #expect(queue.post(other))
             #expect(taken.join() == 1)
+            #expect(ContinuousClock.now - posted < .seconds(10))
+        }
+    }
+
+    @Test("a batch that comes while others are expected is taken when patience ends")
+    func patienceEndsForLater() async throws {
+        try await self.afterCommit(of: 200_000_000) { queue, _, other in
+            let taken = Taken()
+            taken.start(queue)
+            let posted = ContinuousClock.now
+            #expect(queue.post(other))
+            #expect(taken.join() == 1)
+            #expect(ContinuousClock.now - posted < .seconds(10))
         }
     }
 

@@ -39,7 +39,10 @@ struct RedisPipelineTests {
     @Test("the replies come in the order of the commands, beside those of others; none for none")
     func replies() async throws {
         try await RedisServer.with { server in
-            try await withClient(.local(server)) { client in
+            var configuration = try RedisConfiguration.local(server)
+            // Not the speed of a debug build.
+            configuration.commandTimeout = .seconds(5)
+            try await withClient(configuration) { client in
                 try await client.waitUntilReady(for: .seconds(10))
                 let texts = (0..<3_000).map { "text \($0)" }
                 async let others = client.send(all: texts.map { RedisCommand("ECHO", "other \($0)") })
@@ -56,6 +59,7 @@ struct RedisPipelineTests {
         try await RedisServer.with { server in
             var configuration = try RedisConfiguration.local(server)
             configuration.maximumPendingCommands = 3
+            configuration.commandTimeout = .seconds(5)
             try await withClient(configuration) { client in
                 try await client.waitUntilReady(for: .seconds(10))
                 let four = await client.send(self.echoes(["a", "b", "c", "d"]))
