@@ -88,12 +88,13 @@ class Service(Program):
         return json.loads(get(self.management, "/ledger")[2])
 
     def settled_ledger(self):
-        """The books once the requests that the load left behind are answered too."""
+        """The books of a fresh service once the requests that the load left behind are answered and in its journal too."""
         before, deadline = self.ledger(), time.monotonic() + 5
         while time.monotonic() < deadline:
             time.sleep(0.05)
             after = self.ledger()
-            if after["received"] == before["received"]:
+            # In `memory` an answer does not wait for the journal.
+            if after["received"] == before["received"] and after["journal"]["appended"] == after["accepted"]:
                 break
             before = after
         return before
