@@ -89,15 +89,14 @@ class Service(Program):
 
     def settled_ledger(self):
         """The books of a fresh service once the requests that the load left behind are answered and in its journal too."""
-        before, deadline = self.ledger(), time.monotonic() + 5
+        books, deadline = self.ledger(), time.monotonic() + 5
         while time.monotonic() < deadline:
             time.sleep(0.05)
-            after = self.ledger()
+            before, books = books, self.ledger()
             # In `memory` an answer does not wait for the journal.
-            if after["received"] == before["received"] and after["journal"]["appended"] == after["accepted"]:
+            if books["received"] == before["received"] and books["journal"]["appended"] == books["accepted"]:
                 break
-            before = after
-        return before
+        return books
 
     def metrics(self):
         """Value by series."""

@@ -41,6 +41,8 @@ class Locked<Value>: @unchecked Sendable {
 }
 
 /// A value behind a lock, and a bell for the thread that waits until the value is as it needs it.
+///
+/// `@unchecked Sendable`: as what it is made of; the bell is the system's, made for threads.
 final class Monitor<Value>: Locked<Value>, @unchecked Sendable {
     /// What a look at the value leads to.
     enum Look<R> {
